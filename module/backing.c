@@ -1,0 +1,783 @@
+#include "backing.h"
+
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "digest.h"
+#include "log.h"
+#include "pin.h"
+#include "vendor.h"
+
+enum {
+    POOL = 8,          /* sessions */
+    WAIT_MS = 5000,    /* for a session of the pool */
+    CONNECT_TRIES = 10, /* HSM-FACTS rule 10 */
+    BACKOFF_MS = 50,
+    BACKOFF_MOST_MS = 1000,
+    WRONG_MOST = 8,    /* wrong PINs remembered */
+    RECALL = 1024,     /* object handles remembered */
+    SLOTS_MOST = 4096, /* of a vendor's module */
+    PROBLEM = 320
+};
+
+struct recall {
+    uint8_t key[8];
+    CK_OBJECT_HANDLE handle;
+};
+
+struct kw_backing {
+    const struct kw_config_token *config;
+    struct kw_vendor *vendor;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool connected;
+    bool exclusive;             /* somebody connects or logs in */
+    unsigned long vendor_epoch; /* of the vendor's module, when connected */
+    unsigned long epoch;
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO info;
+    CK_SESSION_HANDLE pool[POOL];
+    unsigned idle; /* in the pool */
+    unsigned open; /* idle and leased */
+    unsigned users;
+    bool logged_in;
+    struct kw_secret *pin;   /* that worked; while users > 0 */
+    struct kw_secret *wrong; /* WRONG_MOST salted digests of PINs that did not */
+    unsigned wrong_count;
+    struct timespec retry_at;
+    unsigned failures;
+    char problem[PROBLEM];
+    struct kw_profile profile;
+    struct recall recall[RECALL];
+};
+
+static void later(struct timespec *t, long ms)
+{
+    (void)clock_gettime(CLOCK_MONOTONIC, t);
+    t->tv_sec += ms / 1000;
+    t->tv_nsec += ms % 1000 * 1000000L;
+    if (t->tv_nsec >= 1000000000L) {
+        t->tv_sec++;
+        t->tv_nsec -= 1000000000L;
+    }
+}
+
+static bool is_past(const struct timespec *t)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
+}
+
+/* A random number below `below`, for jitter only. */
+static unsigned jitter(unsigned below)
+{
+    unsigned n = 0;
+    if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n) {
+        return below / 2;
+    }
+    return n % below;
+}
+
+struct kw_rv kw_backing_new(const struct kw_config_token *config, struct kw_backing **out)
+{
+    pthread_condattr_t attr;
+    struct kw_backing *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        return KW_FAIL(CKR_HOST_MEMORY, "no memory for a backing token");
+    }
+    b->config = config;
+    (void)pthread_mutex_init(&b->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&b->changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    *out = b;
+    return KW_OK;
+}
+
+const struct kw_config_token *kw_backing_config(const struct kw_backing *b)
+{
+    return b->config;
+}
+
+/* Everything that belonged to the connection is gone. Sessions that are leased out are counted off when they come back. */
+static void disconnect_locked(struct kw_backing *b)
+{
+    if (!b->connected) {
+        return;
+    }
+    b->connected = false;
+    b->logged_in = false;
+    b->open -= b->idle;
+    b->idle = 0;
+    b->epoch++;
+    memset(b->recall, 0, sizeof b->recall);
+}
+
+static struct kw_rv begin_exclusive_locked(struct kw_backing *b)
+{
+    struct timespec until;
+    later(&until, WAIT_MS);
+    while (b->exclusive) {
+        if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0 && b->exclusive) {
+            return KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
+        }
+    }
+    b->exclusive = true;
+    return KW_OK;
+}
+
+static void end_exclusive_locked(struct kw_backing *b)
+{
+    b->exclusive = false;
+    (void)pthread_cond_broadcast(&b->changed);
+}
+
+static void set_problem_locked(struct kw_backing *b, const char *sentence)
+{
+    if (strncmp(b->problem, sentence, sizeof b->problem - 1) != 0) {
+        (void)snprintf(b->problem, sizeof b->problem, "%s", sentence);
+        if (sentence[0] != '\0') {
+            kw_log(KW_LOG_WARNING, "%s", sentence);
+        }
+    }
+}
+
+void kw_backing_problem(struct kw_backing *b, char *out, size_t size)
+{
+    pthread_mutex_lock(&b->lock);
+    (void)snprintf(out, size, "%s", b->problem);
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* Looks for the one token that the URI names. CKR_TOKEN_NOT_PRESENT: none; CKR_TOKEN_NOT_RECOGNIZED: several. */
+static CK_RV find_token(const struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
+{
+    CK_ULONG count = 0;
+    CK_RV rv = f->C_GetSlotList(CK_TRUE, NULL, &count);
+    if (rv != CKR_OK || count == 0 || count > SLOTS_MOST) {
+        return CKR_TOKEN_NOT_PRESENT;
+    }
+    CK_SLOT_ID *list = calloc(count, sizeof *list);
+    if (list == NULL) {
+        return CKR_HOST_MEMORY;
+    }
+    CK_ULONG room = count;
+    unsigned hits = 0;
+    rv = f->C_GetSlotList(CK_TRUE, list, &count);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < count && i < room; i++) {
+        CK_TOKEN_INFO t;
+        memset(&t, 0, sizeof t);
+        if (f->C_GetTokenInfo(list[i], &t) == CKR_OK && (t.flags & CKF_TOKEN_INITIALIZED) != 0 &&
+            p11_kit_uri_match_token_info(b->config->uri, &t)) {
+            hits++;
+            *slot = list[i];
+            *info = t;
+        }
+    }
+    free(list);
+    if (hits > 1) {
+        return CKR_TOKEN_NOT_RECOGNIZED;
+    }
+    return hits == 1 ? CKR_OK : CKR_TOKEN_NOT_PRESENT;
+}
+
+/* find_token, with the vendor's module started anew up to ten times when the token is missing (HSM-FACTS rule 10). The caller is
+ * inside the vendor and stays so on success; *epoch follows the restarts. */
+static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch,
+                                   CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
+{
+    for (unsigned i = 1;; i++) {
+        CK_RV rv = find_token(b, *f, slot, info);
+        if (rv != CKR_TOKEN_NOT_PRESENT) {
+            return rv;
+        }
+        if (i == CONNECT_TRIES || !kw_vendor_may_restart(b->vendor)) {
+            return rv;
+        }
+        kw_vendor_leave(b->vendor);
+        struct kw_rv ended = kw_vendor_end_epoch(b->vendor, *epoch);
+        if (kw_ok(ended)) {
+            (void)usleep(1000 + jitter(20000));
+        }
+        struct kw_rv r = kw_vendor_enter(b->vendor, f, epoch);
+        if (!kw_ok(r)) {
+            return CKR_CANCEL; /* no longer inside */
+        }
+        if (!kw_ok(ended)) {
+            return CKR_TOKEN_NOT_PRESENT;
+        }
+    }
+}
+
+static void note_absent_locked(struct kw_backing *b, CK_RV rv)
+{
+    char sentence[PROBLEM];
+    const struct kw_config_token *c = b->config;
+    long ms = BACKOFF_MS << (b->failures < 5 ? b->failures : 5);
+    if (ms > BACKOFF_MOST_MS) {
+        ms = BACKOFF_MOST_MS;
+    }
+    b->failures++;
+    later(&b->retry_at, ms - (long)jitter((unsigned)ms / 4 + 1));
+    (void)snprintf(sentence, sizeof sentence,
+                   rv == CKR_TOKEN_NOT_RECOGNIZED
+                       ? "token %s: its uri fits more than one token of %s; add serial= to the uri (pkcs11-tool -L)"
+                       : "token %s: no such token in %s; compare the uri with `pkcs11-tool --module ... -L`, or bring the "
+                         "HSM back",
+                   c->name, c->module_path);
+    set_problem_locked(b, sentence);
+}
+
+/* Makes the backing connected, or says why not. The caller is inside the vendor; *inside tells whether it still is. */
+static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, bool *inside)
+{
+    struct kw_rv r = begin_exclusive_locked(b);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (b->connected && b->vendor_epoch == *epoch) {
+        goto done;
+    }
+    disconnect_locked(b);
+    if (b->failures > 0 && !is_past(&b->retry_at)) {
+        r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token was absent a moment ago");
+        goto done;
+    }
+    CK_SLOT_ID slot = 0;
+    CK_TOKEN_INFO info;
+    pthread_mutex_unlock(&b->lock);
+    CK_RV rv = find_token_stubbornly(b, f, epoch, &slot, &info);
+    pthread_mutex_lock(&b->lock);
+    *inside = rv != CKR_CANCEL;
+    if (rv != CKR_OK) {
+        note_absent_locked(b, rv);
+        r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token is not there");
+        goto done;
+    }
+    kw_vendor_connected(b->vendor);
+    b->connected = true;
+    b->vendor_epoch = *epoch;
+    b->slot = slot;
+    b->info = info;
+    b->failures = 0;
+    set_problem_locked(b, "");
+done:
+    end_exclusive_locked(b);
+    return r;
+}
+
+/* Enters the vendor's module and connects. On success the caller is inside and the lock is held. */
+static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f)
+{
+    unsigned long epoch = 0;
+    bool inside = true;
+    if (b->config->problem != NULL) {
+        pthread_mutex_lock(&b->lock);
+        set_problem_locked(b, b->config->problem);
+        pthread_mutex_unlock(&b->lock);
+        return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the configuration of the backing token has a problem");
+    }
+    pthread_mutex_lock(&b->lock);
+    struct kw_vendor *vendor = b->vendor;
+    pthread_mutex_unlock(&b->lock);
+    struct kw_rv r = KW_OK;
+    if (vendor == NULL) {
+        r = kw_vendor_load(b->config->module_path, b->config->init, &vendor);
+    }
+    if (kw_ok(r)) {
+        r = kw_vendor_enter(vendor, f, &epoch);
+    }
+    if (!kw_ok(r)) {
+        pthread_mutex_lock(&b->lock);
+        char sentence[PROBLEM];
+        (void)snprintf(sentence, sizeof sentence, "token %s: %s cannot be used; see the log line before this one",
+                       b->config->name, b->config->module_path);
+        set_problem_locked(b, sentence);
+        pthread_mutex_unlock(&b->lock);
+        return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the vendor's module cannot be used");
+    }
+    pthread_mutex_lock(&b->lock);
+    if (b->vendor == NULL) {
+        b->vendor = vendor;
+    }
+    if (b->connected && b->vendor_epoch == epoch) {
+        return KW_OK;
+    }
+    r = connect_locked(b, f, &epoch, &inside);
+    if (!kw_ok(r)) {
+        pthread_mutex_unlock(&b->lock);
+        if (inside) {
+            kw_vendor_leave(vendor);
+        }
+    }
+    return r;
+}
+
+struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
+{
+    const CK_FUNCTION_LIST *f = NULL;
+    struct kw_rv r = enter_lock(b, &f);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_SLOT_ID slot = b->slot;
+    pthread_mutex_unlock(&b->lock);
+    CK_TOKEN_INFO now;
+    CK_RV rv = f->C_GetTokenInfo(slot, &now);
+    pthread_mutex_lock(&b->lock);
+    if (rv != CKR_OK) {
+        disconnect_locked(b);
+        note_absent_locked(b, rv);
+        r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token does not answer");
+    } else if (info != NULL) {
+        *info = now;
+    }
+    unsigned long epoch = b->vendor_epoch;
+    pthread_mutex_unlock(&b->lock);
+    kw_vendor_leave(b->vendor);
+    if (!kw_ok(r)) {
+        struct kw_rv ended = kw_vendor_end_epoch(b->vendor, epoch);
+        if (!kw_ok(ended)) {
+            kw_log(KW_LOG_WARNING, "token %s: %s", b->config->name, ended.why);
+        }
+    }
+    return r;
+}
+
+/* A session: an idle one, a new one, or one that somebody gives back within WAIT_MS. The lock is held; given up meanwhile. */
+static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
+{
+    struct timespec until;
+    later(&until, WAIT_MS);
+    while (b->idle == 0 && b->open >= POOL) {
+        if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
+            return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
+        }
+    }
+    if (b->idle > 0) {
+        *session = b->pool[--b->idle];
+        return KW_OK;
+    }
+    CK_SLOT_ID slot = b->slot;
+    CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE;
+    b->open++;
+    pthread_mutex_unlock(&b->lock);
+    CK_RV rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &fresh);
+    if (rv == CKR_TOKEN_WRITE_PROTECTED) {
+        rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &fresh);
+    }
+    pthread_mutex_lock(&b->lock);
+    if (rv == CKR_OK) {
+        *session = fresh;
+        return KW_OK;
+    }
+    b->open--;
+    (void)pthread_cond_broadcast(&b->changed);
+    kw_log(KW_LOG_WARNING, "token %s: C_OpenSession answers %s (0x%lx)", b->config->name, kw_error_name(rv), rv);
+    if (kw_error_class(rv) == KW_CLASS_CAPACITY) {
+        return KW_FAIL(CKR_DEVICE_MEMORY, "the backing token gives no more sessions");
+    }
+    disconnect_locked(b);
+    return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
+}
+
+static struct kw_rv pin_digest(const struct kw_secret *pin, const uint8_t salt[16], uint8_t out[KW_SHA256_SIZE])
+{
+    const void *const parts[] = {salt, kw_secret_peek(pin)};
+    const size_t lens[] = {16, kw_secret_len(pin)};
+    return kw_digest_sha256(parts, lens, 2, out);
+}
+
+/* The store of wrong PINs: 16 bytes of salt, then digests. Kept in a secret because PINs are easily guessed from a digest. */
+static bool is_known_wrong(struct kw_backing *b, const struct kw_secret *pin)
+{
+    uint8_t digest[KW_SHA256_SIZE];
+    if (b->wrong == NULL || !kw_ok(pin_digest(pin, kw_secret_peek(b->wrong), digest))) {
+        return false;
+    }
+    bool known = false;
+    for (unsigned i = 0; i < b->wrong_count; i++) {
+        known |= CRYPTO_memcmp(kw_secret_peek(b->wrong) + 16 + i * sizeof digest, digest, sizeof digest) == 0;
+    }
+    return known;
+}
+
+static void remember_wrong(struct kw_backing *b, const struct kw_secret *pin)
+{
+    if (b->wrong == NULL) {
+        if (!kw_ok(kw_secret_new(16 + WRONG_MOST * KW_SHA256_SIZE, &b->wrong))) {
+            return;
+        }
+        if (getrandom(kw_secret_bytes(b->wrong), 16, 0) != 16) {
+            kw_log(KW_LOG_DEBUG, "no salt for the digests of wrong PINs; they go unsalted");
+        }
+    }
+    unsigned i = b->wrong_count < WRONG_MOST ? b->wrong_count++ : jitter(WRONG_MOST);
+    if (!kw_ok(pin_digest(pin, kw_secret_peek(b->wrong), kw_secret_bytes(b->wrong) + 16 + i * KW_SHA256_SIZE))) {
+        b->wrong_count--;
+    }
+}
+
+/* What must hold before a PIN is sent (DESIGN section 3). `info` is fresh. */
+static struct kw_rv may_send_pin(struct kw_backing *b, const CK_TOKEN_INFO *info, const struct kw_secret *pin)
+{
+    size_t len = kw_secret_len(pin);
+    if ((info->flags & CKF_USER_PIN_LOCKED) != 0) {
+        return KW_FAIL(CKR_PIN_LOCKED, "the PIN of the backing token is locked; its security officer can set a new one");
+    }
+    if ((info->flags & CKF_USER_PIN_FINAL_TRY) != 0) {
+        kw_log(KW_LOG_ERROR, "token %s: one more wrong PIN would lock it; log in once with the vendor's own tool", b->config->name);
+        return KW_FAIL(CKR_PIN_LOCKED, "the backing token is at its last PIN try, which is not taken");
+    }
+    if (len == 0 || (info->ulMaxPinLen > 0 && info->ulMaxPinLen < 4096 && len > info->ulMaxPinLen) ||
+        (info->ulMinPinLen < 4096 && len < info->ulMinPinLen)) {
+        return KW_FAIL(CKR_PIN_LEN_RANGE, "no PIN of the backing token has this length");
+    }
+    if (is_known_wrong(b, pin)) {
+        return KW_FAIL(CKR_PIN_INCORRECT, "this PIN was refused before and is not sent again; restart after setting it right");
+    }
+    return KW_OK;
+}
+
+/* C_Login. The exclusive flag is held, the lock is not. */
+static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
+{
+    struct kw_backing *b = lease->backing;
+    CK_TOKEN_INFO info;
+    CK_RV rv = lease->call->C_GetTokenInfo(b->slot, &info);
+    if (rv != CKR_OK) {
+        return kw_lease_check(lease, rv, "C_GetTokenInfo");
+    }
+    struct kw_rv r = may_send_pin(b, &info, pin);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    struct kw_secret *copy = NULL; /* C_Login takes a pointer to non-const; some modules do write there */
+    r = kw_secret_dup(kw_secret_peek(pin), kw_secret_len(pin), &copy);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    rv = lease->call->C_Login(lease->session, CKU_USER, kw_secret_bytes(copy), kw_secret_len(copy));
+    kw_secret_free(copy);
+    if (rv == CKR_PIN_INCORRECT) {
+        remember_wrong(b, pin);
+    }
+    if (rv == CKR_USER_ALREADY_LOGGED_IN) {
+        /* Somebody else in this process has logged in: no proof of this PIN, but the operator's own source needs none. */
+        return trusted ? KW_OK : KW_FAIL(CKR_DEVICE_ERROR, "the application itself has logged in to the backing token");
+    }
+    return kw_lease_check(lease, rv, "C_Login");
+}
+
+/* Logs the token in with `pin`, or compares with the one that worked; NULL: with the one that worked. `trusted`: the PIN needs no
+ * proof by the token. Called with the lock held, given up meanwhile. */
+static struct kw_rv login_locked(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
+{
+    struct kw_backing *b = lease->backing;
+    struct kw_rv r = begin_exclusive_locked(b);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (pin == NULL) {
+        pin = b->pin;
+    }
+    if (pin == NULL) {
+        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody is logged in any more");
+        goto done;
+    }
+    if (b->pin != NULL && !kw_secret_equal(b->pin, kw_secret_peek(pin), kw_secret_len(pin))) {
+        r = KW_FAIL(CKR_PIN_INCORRECT, "the backing token is logged in with another PIN");
+        goto done;
+    }
+    if (b->logged_in) {
+        goto done;
+    }
+    struct kw_secret *copy = NULL;
+    r = kw_secret_dup(kw_secret_peek(pin), kw_secret_len(pin), &copy);
+    if (!kw_ok(r)) {
+        goto done;
+    }
+    pthread_mutex_unlock(&b->lock);
+    r = send_pin(lease, copy, trusted);
+    pthread_mutex_lock(&b->lock);
+    if (kw_ok(r) && b->epoch == lease->epoch) {
+        b->logged_in = true;
+        kw_secret_free(b->pin);
+        b->pin = copy;
+        copy = NULL;
+    }
+    kw_secret_free(copy);
+done:
+    end_exclusive_locked(b);
+    return r;
+}
+
+static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease *lease)
+{
+    const CK_FUNCTION_LIST *f = NULL;
+    struct kw_rv r = enter_lock(b, &f);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+    if (user && b->users == 0) {
+        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody has logged in");
+    } else {
+        r = take_session_locked(b, f, &session);
+    }
+    if (!kw_ok(r)) {
+        pthread_mutex_unlock(&b->lock);
+        kw_vendor_leave(b->vendor);
+        return r;
+    }
+    *lease = (struct kw_lease){b, f, session, b->epoch, 0, CKR_OK};
+    if (user && !b->logged_in) {
+        r = login_locked(lease, NULL, true);
+        if (kw_error_class(r.code) == KW_CLASS_CREDENTIAL) {
+            r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the backing token does not take the PIN any more");
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    if (!kw_ok(r)) {
+        kw_backing_return(lease);
+    }
+    return r;
+}
+
+struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *lease)
+{
+    struct kw_rv r = lease_once(b, user, lease);
+    if (r.code != CKR_DEVICE_ERROR) {
+        return r;
+    }
+    pthread_mutex_lock(&b->lock);
+    struct kw_vendor *vendor = b->vendor;
+    unsigned long epoch = b->vendor_epoch;
+    pthread_mutex_unlock(&b->lock);
+    r = kw_vendor_end_epoch(vendor, epoch); /* the connection was stale and has been given up */
+    return kw_ok(r) ? lease_once(b, user, lease) : r;
+}
+
+void kw_backing_return(struct kw_lease *lease)
+{
+    struct kw_backing *b = lease->backing;
+    enum kw_class class = kw_error_class(lease->failure);
+    class = class == KW_CLASS_AMBIGUOUS ? KW_CLASS_DEVICE : class; /* nobody has explained it */
+    pthread_mutex_lock(&b->lock);
+    unsigned long vendor_epoch = b->vendor_epoch;
+    bool current = b->connected && b->epoch == lease->epoch;
+    bool keep = current && class != KW_CLASS_SESSION && class != KW_CLASS_DEVICE;
+    if (keep) {
+        b->pool[b->idle++] = lease->session;
+    } else {
+        b->open--;
+    }
+    if (current && class == KW_CLASS_LOGIN) {
+        b->logged_in = false;
+    }
+    if (current && class == KW_CLASS_DEVICE) {
+        disconnect_locked(b);
+    }
+    (void)pthread_cond_broadcast(&b->changed);
+    pthread_mutex_unlock(&b->lock);
+    if (!keep && class != KW_CLASS_DEVICE) {
+        (void)lease->call->C_CloseSession(lease->session);
+    }
+    kw_vendor_leave(b->vendor);
+    if (current && class == KW_CLASS_DEVICE) {
+        struct kw_rv r = kw_vendor_end_epoch(b->vendor, vendor_epoch);
+        kw_log(KW_LOG_WARNING, "token %s: connection given up after %s (0x%lx)%s%s", b->config->name,
+               kw_error_name(lease->failure), lease->failure, kw_ok(r) ? "" : "; ", kw_ok(r) ? "" : r.why);
+    }
+}
+
+struct kw_rv kw_backing_login(struct kw_backing *b, const struct kw_secret *pin)
+{
+    struct kw_lease lease;
+    struct kw_secret *own = NULL;
+    struct kw_rv r = KW_OK;
+    if (kw_pin_has_source(b->config) || pin == NULL) {
+        r = kw_pin_read(b->config, &own);
+        if (kw_ok(r) && pin != NULL && !kw_secret_equal(own, kw_secret_peek(pin), kw_secret_len(pin))) {
+            r = KW_FAIL(CKR_PIN_INCORRECT, "the PIN is not the one of the configured source; it was not sent to the token");
+        }
+        pin = own;
+    }
+    if (kw_ok(r)) {
+        r = kw_backing_lease(b, false, &lease);
+    }
+    if (kw_ok(r)) {
+        pthread_mutex_lock(&b->lock);
+        r = login_locked(&lease, pin, own != NULL);
+        b->users += kw_ok(r);
+        pthread_mutex_unlock(&b->lock);
+        kw_backing_return(&lease);
+    }
+    kw_secret_free(own);
+    return r;
+}
+
+struct kw_rv kw_backing_reconnect(struct kw_backing *b)
+{
+    pthread_mutex_lock(&b->lock);
+    struct kw_vendor *vendor = b->vendor;
+    unsigned long epoch = b->vendor_epoch;
+    disconnect_locked(b);
+    pthread_mutex_unlock(&b->lock);
+    return vendor == NULL ? KW_OK : kw_vendor_end_epoch(vendor, epoch);
+}
+
+void kw_backing_logout(struct kw_backing *b)
+{
+    struct kw_lease lease;
+    pthread_mutex_lock(&b->lock);
+    if (b->users > 1) {
+        b->users--;
+        pthread_mutex_unlock(&b->lock);
+        return;
+    }
+    bool out = b->connected && b->logged_in;
+    b->users = 0;
+    b->logged_in = false;
+    kw_secret_free(b->pin);
+    b->pin = NULL;
+    b->epoch++; /* private handles are dead after a logout (HSM-FACTS rule 8) */
+    b->open -= b->idle;
+    unsigned idle = b->idle;
+    CK_SESSION_HANDLE pool[POOL];
+    memcpy(pool, b->pool, sizeof pool);
+    b->idle = 0;
+    memset(b->recall, 0, sizeof b->recall);
+    pthread_mutex_unlock(&b->lock);
+    if (out && kw_ok(kw_backing_lease(b, false, &lease))) {
+        (void)lease.call->C_Logout(lease.session);
+        for (unsigned i = 0; i < idle; i++) {
+            (void)lease.call->C_CloseSession(pool[i]);
+        }
+        kw_backing_return(&lease);
+    }
+}
+
+void kw_backing_free(struct kw_backing *b)
+{
+    if (b == NULL) {
+        return;
+    }
+    const CK_FUNCTION_LIST *f = NULL;
+    unsigned long epoch = 0;
+    if (b->connected && kw_ok(kw_vendor_enter(b->vendor, &f, &epoch))) {
+        if (epoch == b->vendor_epoch) {
+            if (b->logged_in && b->idle > 0) {
+                (void)f->C_Logout(b->pool[0]);
+            }
+            for (unsigned i = 0; i < b->idle; i++) {
+                (void)f->C_CloseSession(b->pool[i]);
+            }
+        }
+        kw_vendor_leave(b->vendor);
+    }
+    kw_secret_free(b->pin);
+    kw_secret_free(b->wrong);
+    (void)pthread_mutex_destroy(&b->lock);
+    (void)pthread_cond_destroy(&b->changed);
+    free(b);
+}
+
+/* What a vendor's answer becomes for our caller, once nothing more can be done about it. */
+static CK_RV translate(CK_RV rv)
+{
+    switch (kw_error_class(rv)) {
+    case KW_CLASS_HANDLE:
+        return CKR_KEY_HANDLE_INVALID;
+    case KW_CLASS_LOGIN:
+        return CKR_USER_NOT_LOGGED_IN;
+    case KW_CLASS_CAPACITY:
+        return rv == CKR_HOST_MEMORY ? rv : CKR_DEVICE_MEMORY;
+    case KW_CLASS_REFUSED:
+        return rv == CKR_KEY_UNEXTRACTABLE ? rv : CKR_KEY_FUNCTION_NOT_PERMITTED;
+    case KW_CLASS_SESSION:
+    case KW_CLASS_DEVICE:
+    case KW_CLASS_AMBIGUOUS:
+        return CKR_DEVICE_ERROR;
+    default:
+        return rv;
+    }
+}
+
+struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name)
+{
+    if (rv == CKR_OK) {
+        return KW_OK;
+    }
+    lease->failure = rv;
+    kw_log(KW_LOG_DEBUG, "token %s: %s answers %s (0x%lx)", lease->backing->config->name, name, kw_error_name(rv), rv);
+    return KW_FAIL(translate(rv), "the backing token refused a call");
+}
+
+static struct recall *recall_at(struct kw_backing *b, const uint8_t key[8])
+{
+    return &b->recall[(key[0] << 8 | key[1]) % RECALL];
+}
+
+CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8])
+{
+    struct kw_backing *b = lease->backing;
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    pthread_mutex_lock(&b->lock);
+    const struct recall *r = recall_at(b, key);
+    if (b->epoch == lease->epoch && memcmp(r->key, key, sizeof r->key) == 0) {
+        handle = r->handle;
+    }
+    pthread_mutex_unlock(&b->lock);
+    return handle;
+}
+
+void kw_lease_remember(const struct kw_lease *lease, const uint8_t key[8], CK_OBJECT_HANDLE handle)
+{
+    struct kw_backing *b = lease->backing;
+    pthread_mutex_lock(&b->lock);
+    struct recall *r = recall_at(b, key);
+    if (b->epoch == lease->epoch && (handle != CK_INVALID_HANDLE || memcmp(r->key, key, sizeof r->key) == 0)) {
+        memcpy(r->key, key, sizeof r->key);
+        r->handle = handle;
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void kw_backing_profile(struct kw_backing *b, struct kw_profile *out)
+{
+    pthread_mutex_lock(&b->lock);
+    *out = b->profile;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void kw_backing_set_profile(struct kw_backing *b, const struct kw_profile *profile)
+{
+    pthread_mutex_lock(&b->lock);
+    b->profile = *profile;
+    pthread_mutex_unlock(&b->lock);
+}
+
+CK_SLOT_ID kw_lease_slot(const struct kw_lease *lease)
+{
+    pthread_mutex_lock(&lease->backing->lock);
+    CK_SLOT_ID slot = lease->backing->slot;
+    pthread_mutex_unlock(&lease->backing->lock);
+    return slot;
+}
+
+bool kw_backing_epoch_is(struct kw_backing *b, unsigned long epoch)
+{
+    pthread_mutex_lock(&b->lock);
+    bool same = b->connected && b->epoch == epoch;
+    pthread_mutex_unlock(&b->lock);
+    return same;
+}

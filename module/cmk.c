@@ -1,0 +1,637 @@
+#include "cmk.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "digest.h"
+#include "log.h"
+#include "template.h"
+
+/* What every canary holds: 16 bytes, known to everybody. */
+static const uint8_t canary_plain[16] = "keyward canary 1";
+
+enum { FIND_BATCH = 16, FRESH_MS = 1000 };
+
+struct kw_cmk {
+    const char *label;
+    pthread_mutex_t lock;
+    struct kw_snapshot *latest;
+    struct timespec read_at;
+    bool pinned; /* the canary of an adopted key, whose CKA_ID has no room for one */
+    uint8_t pin_id[KW_CMK_FULL_ID];
+    size_t pin_id_len;
+    uint8_t pin_canary[KW_CANARY_SIZE];
+};
+
+struct kw_rv kw_cmk_new(const char *label, struct kw_cmk **out)
+{
+    struct kw_cmk *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return KW_FAIL(CKR_HOST_MEMORY, "no memory for the versions of a key");
+    }
+    c->label = label;
+    (void)pthread_mutex_init(&c->lock, NULL);
+    *out = c;
+    return KW_OK;
+}
+
+const char *kw_cmk_label(const struct kw_cmk *c)
+{
+    return c->label;
+}
+
+void kw_snapshot_put(struct kw_snapshot *s)
+{
+    if (s != NULL && atomic_fetch_sub(&s->references, 1) == 1) {
+        free(s);
+    }
+}
+
+void kw_cmk_free(struct kw_cmk *c)
+{
+    if (c != NULL) {
+        kw_snapshot_put(c->latest);
+        (void)pthread_mutex_destroy(&c->lock);
+        free(c);
+    }
+}
+
+struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->entries[i].version.version == version) {
+            return &s->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* The attributes of a CMK that are read back, all at once. */
+struct readback {
+    CK_BBOOL token, private, sensitive, extractable, encrypt, decrypt, sign, verify, derive, wrap, unwrap;
+    CK_ULONG type, len;
+    uint8_t id[KW_CMK_FULL_ID + 16];
+    size_t id_len;
+    bool complete;
+};
+
+static struct kw_rv read_attributes(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct readback *out)
+{
+    memset(out, 0, sizeof *out);
+    CK_ATTRIBUTE t[] = {
+        {CKA_TOKEN, &out->token, sizeof out->token},
+        {CKA_PRIVATE, &out->private, sizeof out->private},
+        {CKA_SENSITIVE, &out->sensitive, sizeof out->sensitive},
+        {CKA_EXTRACTABLE, &out->extractable, sizeof out->extractable},
+        {CKA_ENCRYPT, &out->encrypt, sizeof out->encrypt},
+        {CKA_DECRYPT, &out->decrypt, sizeof out->decrypt},
+        {CKA_SIGN, &out->sign, sizeof out->sign},
+        {CKA_VERIFY, &out->verify, sizeof out->verify},
+        {CKA_DERIVE, &out->derive, sizeof out->derive},
+        {CKA_WRAP, &out->wrap, sizeof out->wrap},
+        {CKA_UNWRAP, &out->unwrap, sizeof out->unwrap},
+        {CKA_KEY_TYPE, &out->type, sizeof out->type},
+        {CKA_VALUE_LEN, &out->len, sizeof out->len},
+        {CKA_ID, out->id, sizeof out->id},
+    };
+    const CK_ULONG count = sizeof t / sizeof t[0];
+    CK_ULONG sizes[sizeof t / sizeof t[0]];
+    for (CK_ULONG i = 0; i < count; i++) {
+        sizes[i] = t[i].ulValueLen;
+    }
+    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, t, count);
+    if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE && rv != CKR_BUFFER_TOO_SMALL) {
+        return kw_lease_check(lease, rv, "C_GetAttributeValue");
+    }
+    out->complete = rv == CKR_OK;
+    for (CK_ULONG i = 0; i < count; i++) {
+        bool is_id = t[i].type == CKA_ID;
+        out->complete &= is_id ? t[i].ulValueLen <= sizes[i] : t[i].ulValueLen == sizes[i];
+    }
+    out->id_len = out->complete ? t[count - 1].ulValueLen : 0;
+    return KW_OK;
+}
+
+/* Why a key with these attributes may not serve as a CMK; NULL when it may. (DESIGN section 4; ATTACKS A01, A07.) */
+static const char *judge(const struct readback *a)
+{
+    if (!a->complete) {
+        return "the token does not show all its attributes, or its CKA_ID is longer than 64 bytes";
+    }
+    if (!a->token) {
+        return "it is a session object: somebody planted it";
+    }
+    if (!a->private) {
+        return "CKA_PRIVATE is false: anybody can use it without a PIN";
+    }
+    if (!a->sensitive || a->extractable) {
+        return "CKA_SENSITIVE is false or CKA_EXTRACTABLE is true: its value may leave the token";
+    }
+    if (a->encrypt || a->decrypt || a->sign || a->verify || a->derive) {
+        return "it has another usage than CKA_WRAP and CKA_UNWRAP";
+    }
+    if (a->wrap && !a->unwrap) {
+        return "it may wrap but not unwrap";
+    }
+    if (a->type != CKK_AES || (a->len != 16 && a->len != 24 && a->len != 32)) {
+        return "it is no AES key of 128, 192 or 256 bits";
+    }
+    return NULL;
+}
+
+static uint32_t big_endian(const uint8_t *p, size_t n)
+{
+    uint32_t v = 0;
+    while (n-- > 0) {
+        v = v << 8 | *p++;
+    }
+    return v;
+}
+
+static void big_endian_put(uint8_t *p, size_t n, uint32_t v)
+{
+    while (n-- > 0) {
+        p[n] = (uint8_t)v;
+        v >>= 8;
+    }
+}
+
+static bool is_ours(const struct readback *a)
+{
+    return a->id_len == KW_CMK_FULL_ID && memcmp(a->id, "kw", 2) == 0;
+}
+
+static struct kw_rv set_fingerprint(struct kw_cmk_entry *e)
+{
+    uint8_t hash[KW_SHA256_SIZE];
+    const void *const parts[] = {e->canary};
+    const size_t lens[] = {KW_CANARY_SIZE};
+    struct kw_rv r = kw_digest_sha256(parts, lens, 1, hash);
+    if (kw_ok(r)) {
+        memcpy(e->version.fingerprint, hash, KW_FINGERPRINT_SIZE);
+        e->version.has_fingerprint = true;
+        e->has_canary = true;
+    }
+    return r;
+}
+
+/* A key that was made elsewhere is adopted as version 1; its lineage follows from its label and CKA_ID. */
+static struct kw_rv adopt(struct kw_cmk *c, const struct readback *a, struct kw_cmk_entry *e)
+{
+    uint8_t hash[KW_SHA256_SIZE];
+    const void *const parts[] = {"keyward adopted", c->label, a->id};
+    const size_t lens[] = {16, strlen(c->label) + 1, a->id_len};
+    struct kw_rv r = kw_digest_sha256(parts, lens, 3, hash);
+    memcpy(e->version.lineage, "kw", 2);
+    memcpy(e->version.lineage + 2, hash, KW_LINEAGE_SIZE - 2);
+    e->version.version = 1;
+    e->version.origin = KW_ORIGIN_UNKNOWN;
+    pthread_mutex_lock(&c->lock);
+    bool pinned = c->pinned && c->pin_id_len == a->id_len && memcmp(c->pin_id, a->id, a->id_len) == 0;
+    if (pinned) {
+        memcpy(e->canary, c->pin_canary, sizeof e->canary);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (kw_ok(r) && pinned) {
+        r = set_fingerprint(e);
+    }
+    if (kw_ok(r) && !pinned && !a->wrap && e->version.problem == NULL && a->unwrap) {
+        e->version.problem = "it has no canary and may not wrap, so nothing proves which key it is";
+    }
+    return r;
+}
+
+static enum kw_state state_of(const struct readback *a, uint32_t purge)
+{
+    if (a->wrap) {
+        return KW_STATE_ACTIVE;
+    }
+    if (a->unwrap) {
+        return KW_STATE_RETIRED;
+    }
+    return purge != 0 ? KW_STATE_PENDING : KW_STATE_DISABLED;
+}
+
+static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const struct readback *a,
+                               struct kw_cmk_entry *e)
+{
+    struct kw_rv r = KW_OK;
+    memset(e, 0, sizeof *e);
+    e->handle = handle;
+    e->may_wrap = a->wrap;
+    e->may_unwrap = a->unwrap;
+    e->full_id_len = a->id_len < sizeof e->full_id ? a->id_len : sizeof e->full_id;
+    memcpy(e->full_id, a->id, e->full_id_len);
+    e->version.type = a->type;
+    e->version.bits = a->len <= 32 ? (unsigned)a->len * 8 : 0;
+    e->version.id_len = a->id_len < KW_CMK_ID_SIZE ? a->id_len : KW_CMK_ID_SIZE;
+    memcpy(e->version.id, a->id, e->version.id_len);
+    e->version.problem = judge(a);
+    if (is_ours(a)) {
+        memcpy(e->version.lineage, a->id, KW_LINEAGE_SIZE);
+        e->version.version = big_endian(a->id + 12, 4);
+        e->version.origin = a->id[16] <= KW_ORIGIN_IMPORTED ? (enum kw_origin)a->id[16] : KW_ORIGIN_UNKNOWN;
+        e->version.created = big_endian(a->id + 17, 3);
+        e->version.purge = big_endian(a->id + 20, 4);
+        memcpy(e->canary, a->id + 24, KW_CANARY_SIZE);
+        r = set_fingerprint(e);
+    } else {
+        r = adopt(c, a, e);
+    }
+    e->version.state = e->version.problem != NULL ? KW_STATE_OUT_OF_SERVICE : state_of(a, e->version.purge);
+    return r;
+}
+
+static int compare_entries(const void *x, const void *y)
+{
+    const struct kw_cmk_entry *a = x;
+    const struct kw_cmk_entry *b = y;
+    bool a_active = a->version.state == KW_STATE_ACTIVE;
+    bool b_active = b->version.state == KW_STATE_ACTIVE;
+    if (a_active != b_active) {
+        return a_active ? -1 : 1;
+    }
+    return a->version.version < b->version.version ? 1 : a->version.version > b->version.version ? -1 : 0;
+}
+
+static void put_out_of_service(struct kw_cmk_entry *e, const char *why)
+{
+    if (e->version.problem == NULL) {
+        e->version.problem = why;
+    }
+    e->version.state = KW_STATE_OUT_OF_SERVICE;
+}
+
+/* Twins, mixed lineages and several foreign keys (ATTACKS A28). */
+static void judge_lineage(struct kw_snapshot *s)
+{
+    bool mixed = false;
+    for (size_t i = 0; i < s->count; i++) {
+        struct kw_cmk_entry *e = &s->entries[i];
+        mixed |= memcmp(e->version.lineage, s->entries[0].version.lineage, KW_LINEAGE_SIZE) != 0;
+        if (e->version.version == 0) {
+            put_out_of_service(e, "its CKA_ID names version 0");
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (s->entries[k].version.version == e->version.version) {
+                put_out_of_service(e, "the token has two keys of this version");
+                put_out_of_service(&s->entries[k], "the token has two keys of this version");
+            }
+        }
+    }
+    if (mixed) {
+        s->problem = "keys of several lineages carry this label";
+        for (size_t i = 0; i < s->count; i++) {
+            put_out_of_service(&s->entries[i], s->problem);
+        }
+    }
+    qsort(s->entries, s->count, sizeof s->entries[0], compare_entries);
+}
+
+/* The handles of all secret keys with the label. */
+static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_OBJECT_HANDLE *out, size_t *count)
+{
+    struct kw_template t = {0};
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_bytes(&t, CKA_LABEL, label, strlen(label));
+    struct kw_rv r = kw_lease_check(lease, lease->call->C_FindObjectsInit(lease->session, t.items, t.count),
+                                    "C_FindObjectsInit");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_ULONG got = 0;
+    *count = 0;
+    do {
+        CK_OBJECT_HANDLE batch[FIND_BATCH];
+        got = 0;
+        r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, batch, FIND_BATCH, &got), "C_FindObjects");
+        for (CK_ULONG i = 0; kw_ok(r) && i < got && i < FIND_BATCH && *count < KW_VERSIONS_MAX; i++) {
+            out[(*count)++] = batch[i];
+        }
+    } while (kw_ok(r) && got > 0 && *count < KW_VERSIONS_MAX);
+    (void)lease->call->C_FindObjectsFinal(lease->session);
+    return r;
+}
+
+/* No key at all: either none was made or the token is gone, and only C_GetTokenInfo tells (HSM-FACTS, "Loss of store"). */
+static struct kw_rv check_token(struct kw_lease *lease)
+{
+    CK_TOKEN_INFO info;
+    if (lease->call->C_GetTokenInfo(kw_lease_slot(lease), &info) != CKR_OK) {
+        return kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_GetTokenInfo");
+    }
+    return KW_OK;
+}
+
+static struct kw_rv read_snapshot(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
+{
+    CK_OBJECT_HANDLE handles[KW_VERSIONS_MAX];
+    size_t count = 0;
+    struct kw_snapshot *s = NULL;
+    struct kw_rv r = find_handles(lease, c->label, handles, &count);
+    if (kw_ok(r) && count == 0) {
+        r = check_token(lease);
+    }
+    if (!kw_ok(r)) {
+        return r;
+    }
+    s = calloc(1, sizeof *s + count * sizeof s->entries[0]);
+    if (s == NULL) {
+        return KW_FAIL(CKR_HOST_MEMORY, "no memory for the versions of a key");
+    }
+    atomic_init(&s->references, 1);
+    s->epoch = lease->epoch;
+    for (size_t i = 0; kw_ok(r) && i < count; i++) {
+        struct readback a;
+        r = read_attributes(lease, handles[i], &a);
+        if (kw_ok(r)) {
+            r = make_entry(c, handles[i], &a, &s->entries[s->count]);
+            s->count++;
+        }
+    }
+    if (!kw_ok(r)) {
+        kw_snapshot_put(s);
+        return r;
+    }
+    judge_lineage(s);
+    *out = s;
+    return KW_OK;
+}
+
+/* What was proven stays proven while epoch, handle and CKA_ID are the same. */
+static void carry_proofs(const struct kw_snapshot *from, struct kw_snapshot *to)
+{
+    for (size_t i = 0; from != NULL && from->epoch == to->epoch && i < to->count; i++) {
+        for (size_t k = 0; k < from->count; k++) {
+            const struct kw_cmk_entry *a = &from->entries[k];
+            struct kw_cmk_entry *b = &to->entries[i];
+            if (a->handle == b->handle && a->full_id_len == b->full_id_len &&
+                memcmp(a->full_id, b->full_id, a->full_id_len) == 0) {
+                atomic_store(&b->proven, atomic_load(&a->proven));
+            }
+        }
+    }
+}
+
+/* Tells the operator once about what went out of service. */
+static void report_changes(const struct kw_cmk *c, const struct kw_lease *lease, const struct kw_snapshot *from,
+                           const struct kw_snapshot *to)
+{
+    for (size_t i = 0; i < to->count; i++) {
+        const struct kw_version *v = &to->entries[i].version;
+        bool known = false;
+        for (size_t k = 0; from != NULL && k < from->count; k++) {
+            known |= from->entries[k].version.version == v->version && from->entries[k].version.problem == v->problem;
+        }
+        if (v->problem != NULL && !known) {
+            kw_log(KW_LOG_ERROR, "token %s: key %s version %u is out of service: %s; see `keyward check`",
+                   kw_backing_config(lease->backing)->name, c->label, v->version, v->problem);
+        }
+    }
+}
+
+struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&c->lock);
+    long age = (now.tv_sec - c->read_at.tv_sec) * 1000 + (now.tv_nsec - c->read_at.tv_nsec) / 1000000;
+    bool good = c->latest != NULL && c->latest->epoch == lease->epoch && !again;
+    if (good && age >= FRESH_MS) {
+        c->read_at = now; /* this caller reads again, the others go on with what is there */
+        good = false;
+    }
+    if (good) {
+        atomic_fetch_add(&c->latest->references, 1);
+        *out = c->latest;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (good) {
+        return KW_OK;
+    }
+    struct kw_snapshot *s = NULL;
+    struct kw_rv r = read_snapshot(lease, c, &s);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    pthread_mutex_lock(&c->lock);
+    carry_proofs(c->latest, s);
+    report_changes(c, lease, c->latest, s);
+    kw_snapshot_put(c->latest);
+    c->latest = s;
+    c->read_at = now;
+    atomic_fetch_add(&s->references, 1);
+    pthread_mutex_unlock(&c->lock);
+    *out = s;
+    return KW_OK;
+}
+
+/* Makes the canary: AES-KW of the known 16 bytes. */
+static struct kw_rv wrap_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE])
+{
+    struct kw_template t = {0};
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_PRIVATE, 1);
+    kw_template_bool(&t, CKA_SENSITIVE, 0);
+    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
+    kw_template_data_key(&t);
+    kw_template_bytes(&t, CKA_VALUE, canary_plain, sizeof canary_plain);
+    CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
+    CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &plain);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_CreateObject");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
+    CK_BYTE wrapped[KW_CANARY_SIZE + 64];
+    CK_ULONG len = sizeof wrapped;
+    r = kw_lease_check(lease, lease->call->C_WrapKey(lease->session, &mechanism, key, plain, wrapped, &len), "C_WrapKey");
+    (void)lease->call->C_DestroyObject(lease->session, plain);
+    if (kw_ok(r) && len != KW_CANARY_SIZE) {
+        lease->failure = CKR_DEVICE_ERROR;
+        r = KW_FAIL(CKR_DEVICE_ERROR, "the token's AES key wrap gives another length than RFC 3394");
+    }
+    if (kw_ok(r)) {
+        memcpy(out, wrapped, KW_CANARY_SIZE);
+    }
+    return r;
+}
+
+/* Opens the canary. *same tells whether it held the known bytes; a refusal by the integrity check is an answer too. */
+static struct kw_rv open_canary(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same)
+{
+    struct kw_template t = {0};
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_PRIVATE, 1);
+    kw_template_bool(&t, CKA_SENSITIVE, 0);
+    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
+    kw_template_data_key(&t);
+    CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
+    CK_BYTE blob[KW_CANARY_SIZE];
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    memcpy(blob, e->canary, sizeof blob);
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &mechanism, e->handle, blob, sizeof blob, t.items, t.count, &key);
+    *same = false;
+    if (kw_error_class(rv) == KW_CLASS_AMBIGUOUS) {
+        return check_token(lease);
+    }
+    struct kw_rv r = kw_lease_check(lease, rv, "C_UnwrapKey");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    uint8_t value[sizeof canary_plain + 16];
+    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof value};
+    r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, key, &a, 1), "C_GetAttributeValue");
+    (void)lease->call->C_DestroyObject(lease->session, key);
+    *same = kw_ok(r) && a.ulValueLen == sizeof canary_plain && memcmp(value, canary_plain, sizeof canary_plain) == 0;
+    return r;
+}
+
+static struct kw_rv pin_canary(struct kw_cmk *c, struct kw_cmk_entry *e, const uint8_t canary[KW_CANARY_SIZE])
+{
+    pthread_mutex_lock(&c->lock);
+    c->pinned = true;
+    c->pin_id_len = e->full_id_len;
+    memcpy(c->pin_id, e->full_id, e->full_id_len);
+    memcpy(c->pin_canary, canary, KW_CANARY_SIZE);
+    c->read_at.tv_sec = 0; /* the next reading shows the fingerprint */
+    pthread_mutex_unlock(&c->lock);
+    return KW_OK;
+}
+
+struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, bool again)
+{
+    if (e->version.problem != NULL) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "this version of the CMK is out of service");
+    }
+    if (atomic_load(&e->proven) && !again) {
+        return KW_OK;
+    }
+    if (!e->may_wrap && !e->may_unwrap) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "this version of the CMK is disabled");
+    }
+    uint8_t canary[KW_CANARY_SIZE];
+    bool same = true;
+    struct kw_rv r = e->may_wrap ? wrap_canary(lease, e->handle, canary) : open_canary(lease, e, &same);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (e->may_wrap && e->has_canary) {
+        same = memcmp(canary, e->canary, sizeof canary) == 0;
+    } else if (e->may_wrap) {
+        r = pin_canary(c, e, canary);
+    }
+    if (!same) {
+        kw_log(KW_LOG_ERROR, "token %s: key %s version %u is not the key that its fingerprint names; it is not used, see "
+                             "`keyward check`", kw_backing_config(lease->backing)->name, c->label, e->version.version);
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the canary does not fit: another key stands in the place of the CMK");
+    }
+    atomic_store(&e->proven, true);
+    return r;
+}
+
+/* The template of DESIGN section 4: every attribute stated. CKA_MODIFIABLE stays true, the state lives in the attributes. */
+static void cmk_template(struct kw_template *t, const struct kw_cmk_plan *plan, const uint8_t *id)
+{
+    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
+    kw_template_ulong(t, CKA_VALUE_LEN, plan->bits / 8);
+    kw_template_bool(t, CKA_TOKEN, 1);
+    kw_template_bool(t, CKA_PRIVATE, 1);
+    kw_template_bool(t, CKA_SENSITIVE, 1);
+    kw_template_bool(t, CKA_EXTRACTABLE, 0);
+    kw_template_bool(t, CKA_MODIFIABLE, 1);
+    kw_template_bool(t, CKA_WRAP, 1);
+    kw_template_bool(t, CKA_UNWRAP, 1);
+    kw_template_no_usage(t);
+    kw_template_bytes(t, CKA_LABEL, plan->label, strlen(plan->label));
+    kw_template_bytes(t, CKA_ID, id, KW_CMK_FULL_ID);
+}
+
+/* What the token itself shall refuse to whoever holds the PIN. Not every token knows these (HSM-FACTS section 2), so the
+ * fences are put up as far as it goes: 2 all, 1 no copies, 0 none. */
+static void add_fences(struct kw_template *t, int fences, struct kw_template *inner)
+{
+    static CK_MECHANISM_TYPE allowed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP};
+    if (fences >= 1) {
+        kw_template_bool(t, CKA_COPYABLE, 0);
+    }
+    if (fences >= 2) {
+        kw_template_data_key(inner);
+        kw_template_bytes(t, CKA_WRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
+        kw_template_bytes(t, CKA_UNWRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
+        kw_template_bytes(t, CKA_ALLOWED_MECHANISMS, allowed, sizeof allowed);
+    }
+}
+
+static struct kw_rv generate(struct kw_lease *lease, const struct kw_cmk_plan *plan, const uint8_t *id,
+                             CK_OBJECT_HANDLE *key)
+{
+    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_RV rv = CKR_GENERAL_ERROR;
+    for (int fences = 2; fences >= 0; fences--) {
+        struct kw_template t = {0};
+        struct kw_template inner = {0};
+        cmk_template(&t, plan, id);
+        add_fences(&t, fences, &inner);
+        rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, key);
+        enum kw_class class = kw_error_class(rv);
+        if (rv == CKR_OK || class == KW_CLASS_SESSION || class == KW_CLASS_DEVICE || class == KW_CLASS_LOGIN) {
+            break;
+        }
+    }
+    return kw_lease_check(lease, rv, "C_GenerateKey");
+}
+
+/* Writes the canary into CKA_ID and reads everything back. */
+static struct kw_rv finish(struct kw_lease *lease, const struct kw_cmk_plan *plan, uint8_t *id, CK_OBJECT_HANDLE key)
+{
+    struct readback a;
+    struct kw_rv r = wrap_canary(lease, key, id + 24);
+    if (kw_ok(r)) {
+        CK_ATTRIBUTE t = {CKA_ID, id, KW_CMK_FULL_ID};
+        r = kw_lease_check(lease, lease->call->C_SetAttributeValue(lease->session, key, &t, 1), "C_SetAttributeValue");
+    }
+    if (kw_ok(r)) {
+        r = read_attributes(lease, key, &a);
+    }
+    if (!kw_ok(r)) {
+        return r;
+    }
+    const char *why = judge(&a);
+    if (why == NULL && (!a.wrap || !a.unwrap || a.len * 8 != plan->bits || a.id_len != KW_CMK_FULL_ID ||
+                        memcmp(a.id, id, KW_CMK_FULL_ID) != 0)) {
+        why = "the token changed what was asked";
+    }
+    if (why != NULL) {
+        kw_log(KW_LOG_ERROR, "token %s: the new key is not as asked (%s) and is destroyed",
+               kw_backing_config(lease->backing)->name, why);
+        return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the token did not make the key as asked");
+    }
+    return KW_OK;
+}
+
+struct kw_rv kw_cmk_create(struct kw_lease *lease, const struct kw_cmk_plan *plan)
+{
+    uint8_t id[KW_CMK_FULL_ID] = {0};
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    memcpy(id, plan->lineage, KW_LINEAGE_SIZE);
+    big_endian_put(id + 12, 4, plan->version);
+    id[16] = KW_ORIGIN_GENERATED;
+    big_endian_put(id + 17, 3, plan->today);
+    struct kw_rv r = generate(lease, plan, id, &key);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = finish(lease, plan, id, key);
+    if (!kw_ok(r)) {
+        (void)lease->call->C_DestroyObject(lease->session, key);
+    }
+    return r;
+}

@@ -1,0 +1,475 @@
+#include "dek.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "log.h"
+#include "template.h"
+
+enum {
+    NAME_AT = KW_LINEAGE_SIZE,
+    LENGTH_AT = NAME_AT + KW_DEK_NAME_SIZE,
+    ID_AT = LENGTH_AT + 3,
+    FULL_ID_MAX = ID_AT + 2 * KW_DEK_TEXT_MAX,
+    LABEL_MAX = 160,
+    FIND_BATCH = 64
+};
+
+/* What a data key carries in the token, built once per call. */
+struct tag {
+    char label[LABEL_MAX];
+    uint8_t id[FULL_ID_MAX];
+    size_t id_len;
+};
+
+static void make_label(const struct kw_dek_owner *owner, char out[LABEL_MAX])
+{
+    (void)snprintf(out, LABEL_MAX, "%s/data", owner->label);
+}
+
+static void make_tag(const struct kw_dek_owner *owner, const struct kw_dek *dek, struct tag *tag)
+{
+    const struct kw_dek_spec *s = &dek->spec;
+    make_label(owner, tag->label);
+    memcpy(tag->id, owner->lineage, KW_LINEAGE_SIZE);
+    memcpy(tag->id + NAME_AT, dek->name, KW_DEK_NAME_SIZE);
+    tag->id[LENGTH_AT] = (uint8_t)(s->len >> 8);
+    tag->id[LENGTH_AT + 1] = (uint8_t)s->len;
+    tag->id[LENGTH_AT + 2] = (uint8_t)s->id_len;
+    memcpy(tag->id + ID_AT, s->id, s->id_len);
+    memcpy(tag->id + ID_AT + s->id_len, s->label, s->label_len);
+    tag->id_len = ID_AT + s->id_len + s->label_len;
+}
+
+/* The reverse; false when the CKA_ID is not of this owner or not of this form. */
+static bool parse_id(const struct kw_dek_owner *owner, const uint8_t *id, size_t len, struct kw_dek *dek)
+{
+    struct kw_dek_spec *s = &dek->spec;
+    if (len < ID_AT || len > FULL_ID_MAX || memcmp(id, owner->lineage, KW_LINEAGE_SIZE) != 0) {
+        return false;
+    }
+    s->id_len = id[LENGTH_AT + 2];
+    if (s->id_len > KW_DEK_TEXT_MAX || len - ID_AT < s->id_len || len - ID_AT - s->id_len > KW_DEK_TEXT_MAX) {
+        return false;
+    }
+    memcpy(dek->name, id + NAME_AT, KW_DEK_NAME_SIZE);
+    s->len = (size_t)id[LENGTH_AT] << 8 | id[LENGTH_AT + 1];
+    memcpy(s->id, id + ID_AT, s->id_len);
+    s->label_len = len - ID_AT - s->id_len;
+    memcpy(s->label, id + ID_AT + s->id_len, s->label_len);
+    return s->len > 0 && s->len <= KW_DEK_LENGTH_MAX;
+}
+
+static struct kw_rv new_name(struct kw_dek *dek)
+{
+    if (getrandom(dek->name, sizeof dek->name, 0) != (ssize_t)sizeof dek->name) {
+        return KW_FAIL(CKR_FUNCTION_FAILED, "the system gives no random numbers");
+    }
+    return KW_OK;
+}
+
+/* Class, type and every bit stated (HSM-FACTS rule 1). */
+static void base_template(struct kw_template *t, const struct kw_dek_spec *s)
+{
+    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(t, CKA_KEY_TYPE, s->type);
+    kw_template_bool(t, CKA_TOKEN, s->token);
+    kw_template_bool(t, CKA_PRIVATE, 1);
+    kw_template_bool(t, CKA_SENSITIVE, s->sensitive);
+    kw_template_bool(t, CKA_EXTRACTABLE, s->extractable);
+    kw_template_data_key(t);
+}
+
+static void named_template(struct kw_template *t, const struct kw_dek_spec *s, const struct tag *tag)
+{
+    base_template(t, s);
+    kw_template_bytes(t, CKA_LABEL, tag->label, strlen(tag->label));
+    kw_template_bytes(t, CKA_ID, tag->id, tag->id_len);
+}
+
+/* Whether the token kept what was asked (HSM-FACTS rule 1: openCryptoki ignores some of it on unwrap). */
+static struct kw_rv verify(struct kw_lease *lease, CK_OBJECT_HANDLE handle, const struct kw_dek_spec *s)
+{
+    CK_BBOOL token = 2;
+    CK_BBOOL private = 2;
+    CK_BBOOL sensitive = 2;
+    CK_BBOOL extractable = 2;
+    CK_ATTRIBUTE t[] = {
+        {CKA_TOKEN, &token, sizeof token},
+        {CKA_PRIVATE, &private, sizeof private},
+        {CKA_SENSITIVE, &sensitive, sizeof sensitive},
+        {CKA_EXTRACTABLE, &extractable, sizeof extractable},
+    };
+    struct kw_rv r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, handle, t, 4),
+                                    "C_GetAttributeValue");
+    if (kw_ok(r) && (token != s->token || private != CK_TRUE || sensitive != s->sensitive || extractable != s->extractable)) {
+        r = KW_FAIL(CKR_FUNCTION_FAILED, "the token did not keep the attributes of a data key");
+    }
+    return r;
+}
+
+/* After a token-home key was made: keep it if it is as asked, destroy it if not. */
+static struct kw_rv keep(struct kw_lease *lease, CK_OBJECT_HANDLE handle, struct kw_rv made, struct kw_dek *dek)
+{
+    struct kw_rv r = made;
+    if (kw_ok(r)) {
+        r = verify(lease, handle, &dek->spec);
+    }
+    if (kw_ok(r)) {
+        kw_lease_remember(lease, dek->name, handle);
+    } else if (handle != CK_INVALID_HANDLE) {
+        (void)lease->call->C_DestroyObject(lease->session, handle);
+    }
+    return r;
+}
+
+/* CKR_OK with handle 0 is no object (ATTACKS, "hostile backend"). */
+static struct kw_rv check_made(struct kw_lease *lease, CK_RV rv, CK_OBJECT_HANDLE handle, const char *name)
+{
+    if (rv == CKR_OK && handle == CK_INVALID_HANDLE) {
+        rv = CKR_DEVICE_ERROR;
+    }
+    return kw_lease_check(lease, rv, name);
+}
+
+struct kw_rv kw_dek_generate(struct kw_lease *lease, const struct kw_dek_owner *owner, struct kw_dek *dek)
+{
+    CK_MECHANISM mechanism = {dek->spec.type == CKK_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    struct tag tag;
+    struct kw_rv r = new_name(dek);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    make_tag(owner, dek, &tag);
+    named_template(&t, &dek->spec, &tag);
+    kw_template_ulong(&t, CKA_VALUE_LEN, dek->spec.len);
+    CK_RV rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, &handle);
+    return keep(lease, handle, check_made(lease, rv, handle, "C_GenerateKey"), dek);
+}
+
+struct kw_rv kw_dek_import(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_secret *value,
+                           struct kw_dek *dek)
+{
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    struct tag tag;
+    struct kw_rv r = new_name(dek);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    make_tag(owner, dek, &tag);
+    named_template(&t, &dek->spec, &tag);
+    kw_template_bytes(&t, CKA_VALUE, kw_secret_peek(value), kw_secret_len(value));
+    CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &handle);
+    return keep(lease, handle, check_made(lease, rv, handle, "C_CreateObject"), dek);
+}
+
+struct kw_rv kw_dek_lend(struct kw_lease *lease, const struct kw_dek *dek, CK_OBJECT_HANDLE *handle)
+{
+    CK_OBJECT_HANDLE h = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    base_template(&t, &dek->spec);
+    kw_template_bytes(&t, CKA_VALUE, kw_secret_peek(dek->value), kw_secret_len(dek->value));
+    CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &h);
+    struct kw_rv r = check_made(lease, rv, h, "C_CreateObject");
+    if (kw_ok(r)) {
+        *handle = h;
+    }
+    return r;
+}
+
+/* Whether a data key of this type and blob may have this length. */
+static bool fits(const struct kw_dek_blob *blob, CK_KEY_TYPE type, size_t len)
+{
+    size_t most = blob->len - 8;
+    if (len == 0 || len > most || (blob->exact ? len != most : most - len > 7)) {
+        return false;
+    }
+    return type == CKK_AES ? len == 16 || len == 24 || len == 32 : len <= KW_DEK_LENGTH_MAX;
+}
+
+static struct kw_rv unwrap_object(struct kw_lease *lease, const struct kw_dek_blob *blob, struct kw_template *t,
+                                  CK_OBJECT_HANDLE *out)
+{
+    CK_MECHANISM mechanism = {blob->mechanism, NULL, 0};
+    CK_BYTE copy[KW_BLOB_MAX + 8]; /* modules take a pointer to non-const */
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    memcpy(copy, blob->bytes, blob->len);
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &mechanism, blob->key, copy, blob->len, t->items, t->count, &handle);
+    struct kw_rv r = check_made(lease, rv, handle, "C_UnwrapKey");
+    if (kw_ok(r)) {
+        *out = handle;
+    }
+    return r;
+}
+
+struct kw_rv kw_dek_value(struct kw_lease *lease, CK_OBJECT_HANDLE handle, size_t len, struct kw_secret **out)
+{
+    struct kw_secret *value = NULL;
+    struct kw_rv r = kw_secret_new(len, &value);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_ATTRIBUTE a = {CKA_VALUE, kw_secret_bytes(value), len};
+    r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, handle, &a, 1), "C_GetAttributeValue");
+    if (kw_ok(r) && (a.ulValueLen > len || a.ulValueLen == 0)) {
+        lease->failure = CKR_DEVICE_ERROR;
+        r = KW_FAIL(CKR_DEVICE_ERROR, "the token gives a value of an impossible length");
+    }
+    if (kw_ok(r)) {
+        kw_secret_shrink(value, a.ulValueLen);
+        *out = value;
+        value = NULL;
+    }
+    kw_secret_free(value);
+    return r;
+}
+
+static struct kw_rv unwrap_to_memory(struct kw_lease *lease, const struct kw_dek_blob *blob, struct kw_dek *dek)
+{
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    struct kw_secret *value = NULL;
+    struct kw_template t = {0};
+    base_template(&t, &dek->spec);
+    struct kw_rv r = unwrap_object(lease, blob, &t, &handle);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = kw_dek_value(lease, handle, blob->len - 8, &value);
+    struct kw_rv gone = kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, handle), "C_DestroyObject");
+    if (kw_ok(r)) {
+        r = gone;
+    }
+    if (kw_ok(r) && !fits(blob, dek->spec.type, kw_secret_len(value))) {
+        r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key holds no data key of this type");
+    }
+    if (kw_ok(r)) {
+        dek->spec.len = kw_secret_len(value);
+        dek->value = value;
+        value = NULL;
+    }
+    kw_secret_free(value);
+    return r;
+}
+
+/* The length of what an RFC 5649 blob holds, without its value: a session object that may be read is asked for its size only. */
+static struct kw_rv measure(struct kw_lease *lease, const struct kw_dek_blob *blob, CK_KEY_TYPE type, size_t *len)
+{
+    const struct kw_dek_spec plain = {.type = type, .extractable = true};
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    base_template(&t, &plain);
+    struct kw_rv r = unwrap_object(lease, blob, &t, &handle);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_ATTRIBUTE a = {CKA_VALUE, NULL, 0};
+    r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, handle, &a, 1), "C_GetAttributeValue");
+    struct kw_rv gone = kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, handle), "C_DestroyObject");
+    if (kw_ok(r)) {
+        *len = a.ulValueLen;
+        r = gone;
+    }
+    return r;
+}
+
+static struct kw_rv unwrap_to_token(struct kw_lease *lease, const struct kw_dek_owner *owner,
+                                    const struct kw_dek_blob *blob, struct kw_dek *dek)
+{
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    struct tag tag;
+    size_t len = blob->len - 8;
+    struct kw_rv r = blob->exact ? KW_OK : measure(lease, blob, dek->spec.type, &len);
+    if (kw_ok(r) && !fits(blob, dek->spec.type, len)) {
+        r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key holds no data key of this type");
+    }
+    if (kw_ok(r)) {
+        r = new_name(dek);
+    }
+    if (!kw_ok(r)) {
+        return r;
+    }
+    dek->spec.len = len;
+    make_tag(owner, dek, &tag);
+    named_template(&t, &dek->spec, &tag);
+    r = unwrap_object(lease, blob, &t, &handle);
+    return keep(lease, handle, r, dek);
+}
+
+struct kw_rv kw_dek_unwrap(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek_blob *blob,
+                           struct kw_dek *dek)
+{
+    return kw_dek_in_memory(&dek->spec) ? unwrap_to_memory(lease, blob, dek)
+                                        : unwrap_to_token(lease, owner, blob, dek);
+}
+
+/* Runs a search and hands over each batch; stops early when `batch` says so. */
+typedef bool batch_fn(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG count);
+
+static struct kw_rv search(struct kw_lease *lease, struct kw_template *t, batch_fn *batch, void *data)
+{
+    struct kw_rv r = kw_lease_check(lease, lease->call->C_FindObjectsInit(lease->session, t->items, t->count),
+                                    "C_FindObjectsInit");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    CK_ULONG got = 0;
+    bool more = true;
+    do {
+        CK_OBJECT_HANDLE handles[FIND_BATCH];
+        got = 0;
+        r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, handles, FIND_BATCH, &got), "C_FindObjects");
+        if (kw_ok(r) && got > 0) {
+            more = batch(data, handles, got < FIND_BATCH ? got : FIND_BATCH);
+        }
+    } while (kw_ok(r) && got > 0 && more);
+    (void)lease->call->C_FindObjectsFinal(lease->session);
+    return r;
+}
+
+struct only {
+    CK_OBJECT_HANDLE handle;
+    unsigned count;
+};
+
+static bool take_only(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG count)
+{
+    struct only *only = data;
+    only->handle = handles[0];
+    only->count += (unsigned)count;
+    return only->count < 2;
+}
+
+struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
+                         CK_OBJECT_HANDLE *out)
+{
+    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name);
+    if (handle != CK_INVALID_HANDLE) {
+        *out = handle;
+        return KW_OK;
+    }
+    struct only only = {CK_INVALID_HANDLE, 0};
+    struct kw_template t = {0};
+    struct tag tag;
+    make_tag(owner, dek, &tag);
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_bytes(&t, CKA_LABEL, tag.label, strlen(tag.label));
+    kw_template_bytes(&t, CKA_ID, tag.id, tag.id_len);
+    struct kw_rv r = search(lease, &t, take_only, &only);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    kw_lease_remember(lease, dek->name, only.count == 1 ? only.handle : CK_INVALID_HANDLE);
+    if (only.count > 1) {
+        kw_log(KW_LOG_ERROR, "token %s: two data keys of %s have one name; neither is used",
+               kw_backing_config(lease->backing)->name, owner->label);
+    }
+    if (only.count != 1) {
+        return KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "the data key is not in the token any more");
+    }
+    *out = only.handle;
+    return KW_OK;
+}
+
+/* Vendors do not answer other calls of a session reliably while a search is open in it, so the handles are collected first. */
+enum { LIST_MAX = 65536 };
+
+struct collection {
+    CK_OBJECT_HANDLE *handles;
+    size_t count;
+    size_t room;
+    bool failed;
+};
+
+static bool collect(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG count)
+{
+    struct collection *c = data;
+    if (c->count + count > c->room) {
+        size_t room = c->room == 0 ? 256 : c->room * 2;
+        CK_OBJECT_HANDLE *more = room > LIST_MAX ? NULL : reallocarray(c->handles, room, sizeof *more);
+        if (more == NULL) {
+            c->failed = true;
+            return false;
+        }
+        c->handles = more;
+        c->room = room;
+    }
+    memcpy(c->handles + c->count, handles, count * sizeof *handles);
+    c->count += count;
+    return true;
+}
+
+/* One data key as the token has it; *mine false: somebody else's. */
+static struct kw_rv describe(struct kw_lease *lease, const struct kw_dek_owner *owner, CK_OBJECT_HANDLE handle,
+                             struct kw_dek *dek, bool *mine)
+{
+    uint8_t id[FULL_ID_MAX];
+    CK_KEY_TYPE type = 0;
+    CK_BBOOL sensitive = CK_TRUE;
+    CK_BBOOL extractable = CK_FALSE;
+    CK_BBOOL local = CK_FALSE;
+    CK_ATTRIBUTE t[] = {
+        {CKA_KEY_TYPE, &type, sizeof type},
+        {CKA_SENSITIVE, &sensitive, sizeof sensitive},
+        {CKA_EXTRACTABLE, &extractable, sizeof extractable},
+        {CKA_LOCAL, &local, sizeof local},
+        {CKA_ID, id, sizeof id},
+    };
+    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, handle, t, 5);
+    *mine = false;
+    if (kw_error_class(rv) == KW_CLASS_CALLER || kw_error_class(rv) == KW_CLASS_HANDLE) {
+        return KW_OK; /* a key of another form, or one that was destroyed meanwhile */
+    }
+    struct kw_rv r = kw_lease_check(lease, rv, "C_GetAttributeValue");
+    if (kw_ok(r) && parse_id(owner, id, t[4].ulValueLen, dek) && (type == CKK_AES || type == CKK_GENERIC_SECRET)) {
+        *mine = true;
+        dek->spec.type = type;
+        dek->spec.token = true;
+        dek->spec.sensitive = sensitive;
+        dek->spec.extractable = extractable;
+        dek->local = local;
+    }
+    return r;
+}
+
+struct kw_rv kw_dek_list(struct kw_lease *lease, const struct kw_dek_owner *owner, kw_dek_each *each, void *data)
+{
+    struct collection c = {0};
+    struct kw_template t = {0};
+    char label[LABEL_MAX];
+    make_label(owner, label);
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_bool(&t, CKA_TOKEN, 1);
+    kw_template_bytes(&t, CKA_LABEL, label, strlen(label));
+    struct kw_rv r = search(lease, &t, collect, &c);
+    if (kw_ok(r) && c.failed) {
+        r = KW_FAIL(CKR_HOST_MEMORY, "too many data keys in the token to list");
+    }
+    for (size_t i = 0; kw_ok(r) && i < c.count; i++) {
+        struct kw_dek dek = {0};
+        bool mine = false;
+        r = describe(lease, owner, c.handles[i], &dek, &mine);
+        if (kw_ok(r) && mine) {
+            kw_lease_remember(lease, dek.name, c.handles[i]);
+            each(data, &dek);
+        }
+    }
+    free(c.handles);
+    return r;
+}
+
+struct kw_rv kw_dek_rename(struct kw_lease *lease, const struct kw_dek_owner *owner, CK_OBJECT_HANDLE handle,
+                           const struct kw_dek *to)
+{
+    struct kw_template t = {0};
+    struct tag tag;
+    make_tag(owner, to, &tag);
+    kw_template_bytes(&t, CKA_ID, tag.id, tag.id_len);
+    return kw_lease_check(lease, lease->call->C_SetAttributeValue(lease->session, handle, t.items, t.count),
+                          "C_SetAttributeValue");
+}

@@ -1,0 +1,93 @@
+/*
+ * key.h: the words for keys that the face, the engine and the rooms below share. Plain values, no vendor handles, no caller's
+ * handles, nothing owned except where said. (DESIGN sections 4, 5 and 9.)
+ */
+#ifndef KW_KEY_H
+#define KW_KEY_H
+
+#include <stdint.h>
+
+#include "secret.h"
+
+enum {
+    KW_LINEAGE_SIZE = 12,
+    KW_CMK_ID_SIZE = 16,       /* of CKA_ID, what the broker sees */
+    KW_FINGERPRINT_SIZE = 8,
+    KW_DEK_NAME_SIZE = 8,
+    KW_DEK_TEXT_MAX = 128,     /* CKA_LABEL and CKA_ID of a data key, bytes each */
+    KW_DEK_LENGTH_MAX = 512,   /* bytes of a generic secret */
+    KW_BLOB_MAX = KW_DEK_LENGTH_MAX + 16
+};
+
+enum kw_state { KW_STATE_ACTIVE, KW_STATE_RETIRED, KW_STATE_DISABLED, KW_STATE_PENDING, KW_STATE_OUT_OF_SERVICE };
+enum kw_origin { KW_ORIGIN_UNKNOWN, KW_ORIGIN_GENERATED, KW_ORIGIN_REPLICATED, KW_ORIGIN_IMPORTED };
+
+/* One version of a CMK as a token shows it. */
+struct kw_version {
+    uint8_t lineage[KW_LINEAGE_SIZE];
+    uint32_t version;
+    enum kw_state state;
+    enum kw_origin origin;
+    uint32_t created; /* days since 1970; 0 unknown */
+    uint32_t purge;   /* days since 1970; 0 none */
+    CK_KEY_TYPE type; /* CKK_AES */
+    unsigned bits;
+    uint8_t id[KW_CMK_ID_SIZE];
+    size_t id_len;
+    uint8_t fingerprint[KW_FINGERPRINT_SIZE];
+    bool has_fingerprint;
+    const char *problem; /* why it is out of service, static; else NULL */
+};
+
+/* What is asked of a data key, and what one is. */
+struct kw_dek_spec {
+    CK_KEY_TYPE type;  /* CKK_AES or CKK_GENERIC_SECRET */
+    size_t len;        /* bytes; 0 in an unwrap request: as it comes */
+    bool token;        /* CKA_TOKEN */
+    bool sensitive;    /* CKA_SENSITIVE */
+    bool extractable;  /* CKA_EXTRACTABLE */
+    uint8_t label[KW_DEK_TEXT_MAX];
+    size_t label_len;
+    uint8_t id[KW_DEK_TEXT_MAX];
+    size_t id_len;
+};
+
+/* A data key. Memory home: `value` holds it. Token home: value is NULL and `name` finds it in the backing token. */
+struct kw_dek {
+    struct kw_dek_spec spec;
+    bool local; /* CKA_LOCAL: generated here */
+    struct kw_secret *value;
+    uint8_t name[KW_DEK_NAME_SIZE];
+};
+
+/* The bytes of a wrapped key: RFC 3394 (CKM_AES_KEY_WRAP) or RFC 5649 (CKM_AES_KEY_WRAP_KWP and CKM_AES_KEY_WRAP_PAD). */
+enum kw_format { KW_FORMAT_KW, KW_FORMAT_KWP };
+
+/* A data key to be wrapped, and a wrapped one to be opened. */
+struct kw_wrapping {
+    uint32_t version; /* of the CMK */
+    enum kw_format format;
+    const struct kw_dek *dek;
+};
+
+struct kw_unwrapping {
+    uint32_t version;
+    bool older_too; /* the other versions of the lineage are tried as well, newest first */
+    enum kw_format format;
+    const uint8_t *blob;
+    size_t len; /* at most KW_BLOB_MAX */
+};
+
+/* Whether a data key of this kind lives in module memory: a session key that its template makes readable. */
+static inline bool kw_dek_in_memory(const struct kw_dek_spec *spec)
+{
+    return !spec->token && !spec->sensitive && spec->extractable;
+}
+
+static inline const char *kw_state_name(enum kw_state state)
+{
+    static const char *const names[] = {"active", "retired", "disabled", "pending deletion", "out of service"};
+    return names[state];
+}
+
+#endif

@@ -1,0 +1,277 @@
+#include "library.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attrs.h"
+#include "digest.h"
+#include "log.h"
+#include "secret.h"
+#include "session.h"
+#include "slot.h"
+#include "vendor.h"
+
+enum { FINALIZE_WAIT_MS = 10000 };
+
+enum state { OFF, STARTING, ON, STOPPING };
+
+static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t state_changed = PTHREAD_COND_INITIALIZER;
+static enum state state;
+static unsigned inside;
+static struct kw_library *library;
+
+static pthread_mutex_t face_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t face_changed_cond = PTHREAD_COND_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fork_prepare(void)
+{
+    pthread_mutex_lock(&state_lock);
+    kw_vendor_fork_prepare();
+}
+
+static void fork_parent(void)
+{
+    kw_vendor_fork_parent();
+    pthread_mutex_unlock(&state_lock);
+}
+
+/* The child starts from nothing: what the parent had is left where it is, unread; its secrets are zero pages here. */
+static void fork_child(void)
+{
+    kw_vendor_fork_child();
+    kw_secret_forked();
+    kw_digest_forked();
+    kw_log_forked();
+    (void)pthread_mutex_init(&state_lock, NULL);
+    (void)pthread_cond_init(&state_changed, NULL);
+    (void)pthread_mutex_init(&face_lock, NULL);
+    (void)pthread_cond_init(&face_changed_cond, NULL);
+    state = OFF;
+    inside = 0;
+    library = NULL;
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+struct kw_library *kw_library(void)
+{
+    return library;
+}
+
+void kw_face_lock(void)
+{
+    pthread_mutex_lock(&face_lock);
+}
+
+void kw_face_unlock(void)
+{
+    pthread_mutex_unlock(&face_lock);
+}
+
+static struct timespec in_ms(long ms)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    return t;
+}
+
+bool kw_face_wait(long ms)
+{
+    struct timespec until = in_ms(ms);
+    return pthread_cond_timedwait(&face_changed_cond, &face_lock, &until) == 0;
+}
+
+void kw_face_changed(void)
+{
+    (void)pthread_cond_broadcast(&face_changed_cond);
+}
+
+struct kw_rv kw_library_enter(void)
+{
+    struct kw_rv r = KW_OK;
+    pthread_mutex_lock(&state_lock);
+    if (state == ON) {
+        inside++;
+    } else {
+        r = KW_FAIL(CKR_CRYPTOKI_NOT_INITIALIZED, "C_Initialize has not been called in this process");
+    }
+    pthread_mutex_unlock(&state_lock);
+    return r;
+}
+
+void kw_library_leave(void)
+{
+    pthread_mutex_lock(&state_lock);
+    if (--inside == 0 && state == STOPPING) {
+        (void)pthread_cond_broadcast(&state_changed);
+    }
+    pthread_mutex_unlock(&state_lock);
+}
+
+/* pReserved: NULL or "config=PATH". access(2) tells a pointer that cannot be read (EFAULT) without following it here. */
+static struct kw_rv read_reserved(const void *reserved, const char **path)
+{
+    static const char prefix[] = "config=";
+    *path = NULL;
+    if (reserved == NULL) {
+        return KW_OK;
+    }
+    if ((access(reserved, F_OK) != 0 && errno == EFAULT) || strncmp(reserved, prefix, sizeof prefix - 1) != 0) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "pReserved is neither NULL nor config=PATH");
+    }
+    *path = (const char *)reserved + sizeof prefix - 1;
+    return KW_OK;
+}
+
+/* PKCS#11 3.2 section 5.4, C_Initialize: the four cases of locking. We lock with the system's mutexes only. */
+static struct kw_rv read_args(const CK_C_INITIALIZE_ARGS *args, const char **path)
+{
+    *path = NULL;
+    if (args == NULL) {
+        kw_vendor_allow_threads(true);
+        return KW_OK;
+    }
+    const CK_C_INITIALIZE_ARGS a = *args;
+    int given = (a.CreateMutex != NULL) + (a.DestroyMutex != NULL) + (a.LockMutex != NULL) + (a.UnlockMutex != NULL);
+    if (given != 0 && given != 4) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "some mutex callbacks are given and some are not");
+    }
+    if (given == 4 && (a.flags & CKF_OS_LOCKING_OK) == 0) {
+        return KW_FAIL(CKR_CANT_LOCK, "only the mutex callbacks may be used, and this module locks with the system's");
+    }
+    kw_vendor_allow_threads((a.flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS) == 0);
+    return read_reserved(a.pReserved, path);
+}
+
+static void report(void *data, const char *sentence)
+{
+    (void)data;
+    kw_log(KW_LOG_ERROR, "%s", sentence);
+}
+
+static void library_free(struct kw_library *l)
+{
+    if (l != NULL) {
+        kw_session_end_all(l);
+        kw_engine_close(l->engine);
+        kw_handles_clear(&l->sessions);
+        kw_handles_clear(&l->objects);
+        kw_slots_free(l->slots);
+        kw_config_free(l->config);
+        free(l);
+    }
+}
+
+static struct kw_rv library_new(const char *path, struct kw_library **out)
+{
+    struct kw_library *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        return KW_FAIL(CKR_HOST_MEMORY, "no memory for the library");
+    }
+    kw_handles_init(&l->sessions, KW_HANDLE_SESSION);
+    kw_handles_init(&l->objects, KW_HANDLE_OBJECT);
+    struct kw_rv r = kw_config_load(path, report, NULL, &l->config);
+    if (kw_ok(r) && !kw_ok(kw_log_open(l->config->log))) {
+        kw_log(KW_LOG_ERROR, "%s: the log cannot be opened for writing; lines go to syslog", l->config->path);
+    }
+    if (kw_ok(r)) {
+        r = kw_engine_open(l->config, &l->engine);
+    }
+    if (kw_ok(r)) {
+        r = kw_slots_new(l->config, &l->slots);
+    }
+    if (!kw_ok(r)) {
+        library_free(l);
+        return r;
+    }
+    *out = l;
+    return KW_OK;
+}
+
+struct kw_rv kw_library_initialize(const void *args)
+{
+    const char *path = NULL;
+    struct kw_library *l = NULL;
+    struct kw_rv r = KW_OK;
+    (void)pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&state_lock);
+    bool free_to_start = state == OFF;
+    if (free_to_start) {
+        state = STARTING;
+    }
+    pthread_mutex_unlock(&state_lock);
+    if (!free_to_start) {
+        return KW_FAIL(CKR_CRYPTOKI_ALREADY_INITIALIZED, "C_Initialize has been called before");
+    }
+    r = kw_log_open(NULL);
+    r = read_args(args, &path);
+    if (kw_ok(r)) {
+        r = library_new(path, &l);
+    }
+    pthread_mutex_lock(&state_lock);
+    library = l;
+    state = kw_ok(r) ? ON : OFF;
+    pthread_mutex_unlock(&state_lock);
+    return r;
+}
+
+struct kw_rv kw_library_finalize(const void *reserved)
+{
+    struct kw_rv r = KW_OK;
+    struct kw_library *l = NULL;
+    pthread_mutex_lock(&state_lock);
+    if (state != ON) {
+        r = KW_FAIL(CKR_CRYPTOKI_NOT_INITIALIZED, "C_Initialize has not been called in this process");
+    } else if (reserved != NULL) {
+        r = KW_FAIL(CKR_ARGUMENTS_BAD, "pReserved of C_Finalize is not NULL");
+    } else {
+        struct timespec until = in_ms(FINALIZE_WAIT_MS);
+        state = STOPPING;
+        while (inside > 0 && pthread_cond_timedwait(&state_changed, &state_lock, &until) == 0) {
+        }
+        if (inside > 0) {
+            state = ON;
+            r = KW_FAIL(CKR_FUNCTION_FAILED, "calls of other threads do not return");
+        } else {
+            l = library;
+        }
+    }
+    pthread_mutex_unlock(&state_lock);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    library_free(l);
+    kw_log_close();
+    pthread_mutex_lock(&state_lock);
+    library = NULL;
+    state = OFF;
+    pthread_mutex_unlock(&state_lock);
+    return KW_OK;
+}
+
+struct kw_rv kw_library_info(CK_INFO *info)
+{
+    if (info == NULL) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the information");
+    }
+    CK_INFO i = {.cryptokiVersion = {2, 40}, .libraryVersion = {KW_VERSION_MAJOR, KW_VERSION_MINOR}};
+    kw_pad(i.manufacturerID, sizeof i.manufacturerID, "Keyward");
+    kw_pad(i.libraryDescription, sizeof i.libraryDescription, "Keyward customer-managed keys");
+    *info = i;
+    return KW_OK;
+}

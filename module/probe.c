@@ -1,0 +1,177 @@
+#include "probe.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "template.h"
+
+/* RFC 3394 section 4.6: 256 bits of key data under a 256-bit KEK. */
+static const uint8_t kw_kek[32] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a,
+                                   0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15,
+                                   0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f};
+static const uint8_t kw_plain[32] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa,
+                                     0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05,
+                                     0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f};
+static const uint8_t kw_wrapped[40] = {0x28, 0xc9, 0xf4, 0x04, 0xc4, 0xb8, 0x10, 0xf4, 0xcb, 0xcc, 0xb3, 0x5c, 0xfb, 0x87,
+                                       0xf8, 0x26, 0x3f, 0x57, 0x86, 0xe2, 0xd8, 0x0e, 0xd3, 0x26, 0xcb, 0xc7, 0xf0, 0xe7,
+                                       0x1a, 0x99, 0xf4, 0x3b, 0xfb, 0x98, 0x8b, 0x9b, 0x7a, 0x02, 0xdd, 0x21};
+
+/* RFC 5649 section 6: 20 octets under a 192-bit KEK, and (computed with OpenSSL, checked by a test) 32 octets under the KEK above. */
+static const uint8_t kwp_kek[24] = {0x58, 0x40, 0xdf, 0x6e, 0x29, 0xb0, 0x2a, 0xf1, 0xab, 0x49, 0x3b, 0x70,
+                                    0x5b, 0xf1, 0x6e, 0xa1, 0xae, 0x83, 0x38, 0xf4, 0xdc, 0xc1, 0x76, 0xa8};
+static const uint8_t kwp_plain[20] = {0xc3, 0x7b, 0x7e, 0x64, 0x92, 0x58, 0x43, 0x40, 0xbe, 0xd1,
+                                      0x22, 0x07, 0x80, 0x89, 0x41, 0x15, 0x50, 0x68, 0xf7, 0x38};
+static const uint8_t kwp_wrapped[32] = {0x13, 0x8b, 0xde, 0xaa, 0x9b, 0x8f, 0xa7, 0xfc, 0x61, 0xf9, 0x77,
+                                        0x42, 0xe7, 0x22, 0x48, 0xee, 0x5a, 0xe6, 0xae, 0x53, 0x60, 0xd1,
+                                        0xae, 0x6a, 0x5f, 0x54, 0xf3, 0x73, 0xfa, 0x54, 0x3b, 0x6a};
+static const uint8_t kwp_wrapped32[40] = {
+    0x4a, 0x80, 0x29, 0x24, 0x30, 0x27, 0x35, 0x3b, 0x06, 0x94, 0xcf, 0x1b, 0xd8, 0xfc,
+    0x74, 0x5b, 0xb0, 0xce, 0x8a, 0x73, 0x9b, 0x19, 0xb1, 0x96, 0x0b, 0x12, 0x42, 0x6d,
+    0x4c, 0x39, 0xcf, 0xed, 0xa9, 0x26, 0xd1, 0x03, 0xab, 0x34, 0xe9, 0xf6};
+
+struct vector {
+    const uint8_t *kek;
+    size_t kek_len;
+    const uint8_t *plain;
+    size_t plain_len;
+    const uint8_t *wrapped;
+    size_t wrapped_len;
+};
+
+static const struct vector kw_vector = {kw_kek, sizeof kw_kek, kw_plain, sizeof kw_plain, kw_wrapped, sizeof kw_wrapped};
+static const struct vector kwp_even = {kw_kek, sizeof kw_kek, kw_plain, sizeof kw_plain, kwp_wrapped32, sizeof kwp_wrapped32};
+static const struct vector kwp_odd = {kwp_kek, sizeof kwp_kek, kwp_plain, sizeof kwp_plain, kwp_wrapped, sizeof kwp_wrapped};
+
+static CK_RV create(struct kw_lease *lease, CK_KEY_TYPE type, const uint8_t *value, size_t len, CK_OBJECT_HANDLE *out)
+{
+    struct kw_template t = {0};
+    bool is_kek = type == CKK_AES;
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, type);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_PRIVATE, 1);
+    kw_template_bool(&t, CKA_SENSITIVE, 0);
+    kw_template_bool(&t, CKA_EXTRACTABLE, !is_kek);
+    kw_template_no_usage(&t);
+    kw_template_bool(&t, CKA_WRAP, is_kek);
+    kw_template_bool(&t, CKA_UNWRAP, is_kek);
+    kw_template_bytes(&t, CKA_VALUE, value, len);
+    return lease->call->C_CreateObject(lease->session, t.items, t.count, out);
+}
+
+/* Wraps the vector's plain text under its KEK. CKR_OK with *same, or what the token said. */
+static CK_RV try_vector(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)
+{
+    CK_OBJECT_HANDLE kek = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
+    CK_MECHANISM mechanism = {type, NULL, 0};
+    CK_BYTE out[128];
+    CK_ULONG len = sizeof out;
+    *same = false;
+    CK_RV rv = create(lease, CKK_AES, v->kek, v->kek_len, &kek);
+    if (rv == CKR_OK) {
+        rv = create(lease, CKK_GENERIC_SECRET, v->plain, v->plain_len, &plain);
+    }
+    if (rv == CKR_OK) {
+        rv = lease->call->C_WrapKey(lease->session, &mechanism, kek, plain, out, &len);
+    }
+    if (rv == CKR_OK) {
+        *same = len == v->wrapped_len && memcmp(out, v->wrapped, len) == 0;
+    }
+    if (plain != CK_INVALID_HANDLE) {
+        (void)lease->call->C_DestroyObject(lease->session, plain);
+    }
+    if (kek != CK_INVALID_HANDLE) {
+        (void)lease->call->C_DestroyObject(lease->session, kek);
+    }
+    return rv;
+}
+
+/* A token that is ill proves nothing: its answer goes up. Any other refusal means that the mechanism does not do it. */
+static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)
+{
+    CK_RV rv = try_vector(lease, type, v, same);
+    switch (kw_error_class(rv)) {
+    case KW_CLASS_SESSION:
+    case KW_CLASS_LOGIN:
+    case KW_CLASS_DEVICE:
+    case KW_CLASS_CAPACITY:
+    case KW_CLASS_HANDLE:
+        return kw_lease_check(lease, rv, "C_WrapKey");
+    default:
+        return KW_OK;
+    }
+}
+
+static struct kw_rv prove_kw(struct kw_lease *lease, struct kw_proof *p)
+{
+    bool same = false;
+    struct kw_rv r = proves(lease, CKM_AES_KEY_WRAP, &kw_vector, &same);
+    *p = (struct kw_proof){kw_ok(r), same ? CKM_AES_KEY_WRAP : CK_UNAVAILABLE_INFORMATION, false};
+    return r;
+}
+
+static struct kw_rv prove_kwp(struct kw_lease *lease, struct kw_proof *p)
+{
+    static const CK_MECHANISM_TYPE candidates[] = {CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
+    *p = (struct kw_proof){false, CK_UNAVAILABLE_INFORMATION, false};
+    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
+        bool even = false;
+        bool odd = false;
+        struct kw_rv r = proves(lease, candidates[i], &kwp_even, &even);
+        if (kw_ok(r) && even) {
+            r = proves(lease, candidates[i], &kwp_odd, &odd);
+        }
+        if (!kw_ok(r)) {
+            return r;
+        }
+        if (even) {
+            p->mechanism = candidates[i];
+            p->any_length = odd;
+            break;
+        }
+    }
+    p->tried = true;
+    return KW_OK;
+}
+
+struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out)
+{
+    struct kw_profile profile;
+    kw_backing_profile(lease->backing, &profile);
+    struct kw_proof *p = format == KW_FORMAT_KW ? &profile.kw : &profile.kwp;
+    struct kw_rv r = KW_OK;
+    if (!p->tried) {
+        struct kw_proof found;
+        r = format == KW_FORMAT_KW ? prove_kw(lease, &found) : prove_kwp(lease, &found);
+        if (kw_ok(r)) {
+            kw_backing_profile(lease->backing, &profile);
+            *p = found;
+            kw_backing_set_profile(lease->backing, &profile);
+        }
+    }
+    if (kw_ok(r)) {
+        *out = *p;
+    }
+    return r;
+}
+
+static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
+{
+    CK_MECHANISM_INFO info;
+    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), type, &info) == CKR_OK && (info.flags & CKF_WRAP) != 0;
+}
+
+bool kw_probe_offers(struct kw_lease *lease, enum kw_format format)
+{
+    struct kw_profile profile;
+    kw_backing_profile(lease->backing, &profile);
+    const struct kw_proof *p = format == KW_FORMAT_KW ? &profile.kw : &profile.kwp;
+    if (p->tried) {
+        return p->mechanism != CK_UNAVAILABLE_INFORMATION;
+    }
+    if (format == KW_FORMAT_KW) {
+        return lists(lease, CKM_AES_KEY_WRAP);
+    }
+    return lists(lease, CKM_AES_KEY_WRAP_KWP) || lists(lease, CKM_AES_KEY_WRAP_PAD);
+}

@@ -1,0 +1,36 @@
+/*
+ * template.h: building the attribute templates that go to a vendor's module.
+ *
+ * A kw_template is a fixed array on the caller's stack with room for the small values in it; byte strings are borrowed. Nothing
+ * is allocated, no locks. Overflow is a programming error and aborts: the number of attributes is known where a template is built.
+ */
+#ifndef KW_TEMPLATE_H
+#define KW_TEMPLATE_H
+
+#include <stddef.h>
+
+#include "cryptoki.h"
+
+enum { KW_TEMPLATE_MAX = 24 };
+
+struct kw_template {
+    CK_ULONG count;
+    CK_ATTRIBUTE items[KW_TEMPLATE_MAX];
+    union {
+        CK_BBOOL b;
+        CK_ULONG u;
+    } values[KW_TEMPLATE_MAX];
+};
+
+void kw_template_bool(struct kw_template *t, CK_ATTRIBUTE_TYPE type, int value);
+void kw_template_ulong(struct kw_template *t, CK_ATTRIBUTE_TYPE type, CK_ULONG value);
+/* `bytes` is borrowed until the template is used; vendors do not write to it. */
+void kw_template_bytes(struct kw_template *t, CK_ATTRIBUTE_TYPE type, const void *bytes, size_t len);
+
+/* Every usage bit of a secret key that Keyward never grants, false: ENCRYPT DECRYPT SIGN VERIFY DERIVE. (HSM-FACTS rule 1.) */
+void kw_template_no_usage(struct kw_template *t);
+
+/* The usage of a data key: none at all. The above, and WRAP and UNWRAP false. */
+void kw_template_data_key(struct kw_template *t);
+
+#endif

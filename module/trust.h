@@ -1,0 +1,21 @@
+/*
+ * trust.h: which files Keyward believes: the configuration and PIN files.
+ *
+ * A file is judged on its open descriptor, so that it cannot be exchanged between the look and the
+ * reading. Symbolic links are followed (Kubernetes and systemd mount secrets behind links); what
+ * counts is the file that was opened. The caller owns the descriptor. No locks.
+ */
+#ifndef KW_TRUST_H
+#define KW_TRUST_H
+
+enum kw_trust {
+    KW_TRUST_ANY,    /* a regular file that can be read */
+    KW_TRUST_CONFIG, /* and owned by root or the effective user, not writable by group or others */
+    KW_TRUST_PIN     /* and without any permission for others */
+};
+
+/* Opens `path` for reading. NULL, and *fd is the caller's (close), when the file may be believed;
+ * else what is wrong and what to do, as the end of a sentence about the file: static storage. */
+const char *kw_trust_open(const char *path, enum kw_trust rule, int *fd);
+
+#endif

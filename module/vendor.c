@@ -1,0 +1,307 @@
+#include "vendor.h"
+
+#include <p11-kit/p11-kit.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
+
+struct kw_vendor {
+    struct kw_vendor *next;
+    char *path;
+    char *init;
+    CK_FUNCTION_LIST *functions;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned connections; /* backing tokens connected in this epoch */
+    unsigned inside;     /* calls in the vendor's code */
+    bool started;        /* C_Initialize has succeeded in this epoch */
+    bool busy;           /* C_Initialize or C_Finalize runs, or a fork is near: nobody enters */
+    bool foreign;        /* somebody else had initialised it: not ours to finalise */
+    bool inherited;      /* this process is a fork of the one that initialised it */
+    unsigned long epoch; /* counts C_Initialize */
+    struct timespec since;
+};
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kw_vendor *registry;
+static _Atomic bool no_threads;
+static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
+
+static void init_sync(struct kw_vendor *v)
+{
+    pthread_condattr_t attr;
+    (void)pthread_mutex_init(&v->lock, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&v->changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+static struct timespec in_ms(long ms)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    return t;
+}
+
+static void vendor_free(struct kw_vendor *v)
+{
+    if (v != NULL) {
+        free(v->path);
+        free(v->init);
+        free(v);
+    }
+}
+
+static struct kw_rv load_locked(const char *path, const char *init, struct kw_vendor **out)
+{
+    struct kw_vendor *v = calloc(1, sizeof *v);
+    struct kw_rv r = KW_FAIL(CKR_HOST_MEMORY, "no memory for a vendor module");
+    if (v == NULL || (v->path = strdup(path)) == NULL || (init != NULL && (v->init = strdup(init)) == NULL)) {
+        goto done;
+    }
+    v->functions = p11_kit_module_load(path, P11_KIT_MODULE_UNMANAGED | P11_KIT_MODULE_CRITICAL);
+    if (v->functions == NULL) {
+        const char *why = p11_kit_message();
+        kw_log(KW_LOG_ERROR, "the PKCS#11 module %s cannot be loaded (%s); check module-path in keyward.conf", path,
+               why == NULL ? "no reason given" : why);
+        r = KW_FAIL(CKR_GENERAL_ERROR, "the vendor's module cannot be loaded");
+        goto done;
+    }
+    init_sync(v);
+    v->next = registry;
+    registry = v;
+    *out = v;
+    v = NULL;
+    r = KW_OK;
+done:
+    vendor_free(v);
+    return r;
+}
+
+struct kw_rv kw_vendor_load(const char *path, const char *init, struct kw_vendor **out)
+{
+    struct kw_rv r = KW_OK;
+    pthread_mutex_lock(&registry_lock);
+    struct kw_vendor *v = registry;
+    while (v != NULL && strcmp(v->path, path) != 0) {
+        v = v->next;
+    }
+    if (v != NULL) {
+        *out = v;
+    } else {
+        r = load_locked(path, init, out);
+    }
+    pthread_mutex_unlock(&registry_lock);
+    return r;
+}
+
+/* C_Initialize; nobody else is inside. A module inherited by fork that says it is initialised holds the parent's session and
+ * login: it is finalised first (HSM-FACTS section 2, "fork"). */
+static CK_RV call_initialize(struct kw_vendor *v, bool inherited, bool *foreign)
+{
+    CK_FLAGS flags = CKF_OS_LOCKING_OK | (no_threads ? CKF_LIBRARY_CANT_CREATE_OS_THREADS : 0);
+    CK_C_INITIALIZE_ARGS args = {NULL, NULL, NULL, NULL, flags, v->init};
+    CK_RV rv = v->functions->C_Initialize(&args);
+    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED && inherited && !*foreign) {
+        (void)v->functions->C_Finalize(NULL);
+        rv = v->functions->C_Initialize(&args);
+    }
+    *foreign = rv == CKR_CRYPTOKI_ALREADY_INITIALIZED;
+    return *foreign ? CKR_OK : rv;
+}
+
+/* Called with the lock held and busy false; gives it up while the vendor's code runs. */
+static struct kw_rv start_locked(struct kw_vendor *v)
+{
+    bool inherited = v->inherited;
+    bool foreign = v->foreign;
+    v->busy = true;
+    pthread_mutex_unlock(&v->lock);
+    mine++;
+    CK_RV rv = call_initialize(v, inherited, &foreign);
+    mine--;
+    pthread_mutex_lock(&v->lock);
+    v->busy = false;
+    v->inherited = false;
+    if (rv == CKR_OK) {
+        v->started = true;
+        v->foreign = foreign;
+        v->epoch++;
+        v->connections = 0;
+        (void)clock_gettime(CLOCK_MONOTONIC, &v->since);
+    }
+    pthread_cond_broadcast(&v->changed);
+    if (rv != CKR_OK) {
+        kw_log(KW_LOG_ERROR, "%s: C_Initialize answers %s (0x%lx); check the vendor's own configuration", v->path,
+               kw_error_name(rv), rv);
+        return KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module cannot be initialised");
+    }
+    return KW_OK;
+}
+
+/* Waits until nobody is inside; false when time runs out. The lock is held, busy is set. */
+static bool wait_empty_locked(struct kw_vendor *v, long ms)
+{
+    struct timespec until = in_ms(ms);
+    while (v->inside > 0) {
+        if (pthread_cond_timedwait(&v->changed, &v->lock, &until) != 0) {
+            return v->inside == 0;
+        }
+    }
+    return true;
+}
+
+/* Waits while a restart runs; false when time runs out. The lock is held. */
+static bool wait_idle_locked(struct kw_vendor *v, long ms)
+{
+    struct timespec until = in_ms(ms);
+    while (v->busy) {
+        if (pthread_cond_timedwait(&v->changed, &v->lock, &until) != 0) {
+            return !v->busy;
+        }
+    }
+    return true;
+}
+
+struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
+{
+    struct kw_rv r = KW_OK;
+    pthread_mutex_lock(&v->lock);
+    if (v->busy && !wait_idle_locked(v, WAIT_MS)) {
+        r = KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
+    } else if (!v->started) {
+        r = start_locked(v);
+    }
+    if (kw_ok(r)) {
+        v->inside++;
+        mine++;
+        *functions = v->functions;
+        *epoch = v->epoch;
+    }
+    pthread_mutex_unlock(&v->lock);
+    return r;
+}
+
+void kw_vendor_leave(struct kw_vendor *v)
+{
+    pthread_mutex_lock(&v->lock);
+    v->inside--;
+    mine--;
+    if (v->inside == 0 && v->busy) {
+        pthread_cond_broadcast(&v->changed);
+    }
+    pthread_mutex_unlock(&v->lock);
+}
+
+struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)
+{
+    struct kw_rv r = KW_OK;
+    pthread_mutex_lock(&v->lock);
+    if (v->epoch != epoch || !v->started || v->busy) {
+        goto done;
+    }
+    v->busy = true;
+    if (!wait_empty_locked(v, WAIT_MS)) {
+        r = KW_FAIL(CKR_DEVICE_ERROR, "a call does not return from the vendor's module, which cannot be restarted meanwhile");
+    } else {
+        v->started = false;
+        if (!v->foreign) {
+            pthread_mutex_unlock(&v->lock);
+            mine++;
+            (void)v->functions->C_Finalize(NULL);
+            mine--;
+            pthread_mutex_lock(&v->lock);
+        }
+    }
+    v->busy = false;
+    pthread_cond_broadcast(&v->changed);
+done:
+    pthread_mutex_unlock(&v->lock);
+    return r;
+}
+
+void kw_vendor_connected(struct kw_vendor *v)
+{
+    pthread_mutex_lock(&v->lock);
+    v->connections++;
+    pthread_mutex_unlock(&v->lock);
+}
+
+bool kw_vendor_may_restart(struct kw_vendor *v)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&v->lock);
+    long ms = (now.tv_sec - v->since.tv_sec) * 1000 + (now.tv_nsec - v->since.tv_nsec) / 1000000;
+    bool may = v->connections == 0 || ms < START_MS;
+    pthread_mutex_unlock(&v->lock);
+    return may;
+}
+
+void kw_vendor_end_all(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    struct kw_vendor *first = registry;
+    pthread_mutex_unlock(&registry_lock);
+    for (struct kw_vendor *v = first; v != NULL; v = v->next) {
+        pthread_mutex_lock(&v->lock);
+        unsigned long epoch = v->epoch;
+        pthread_mutex_unlock(&v->lock);
+        struct kw_rv r = kw_vendor_end_epoch(v, epoch);
+        if (!kw_ok(r)) {
+            kw_log(KW_LOG_WARNING, "%s: %s", v->path, r.why);
+        }
+    }
+}
+
+void kw_vendor_allow_threads(bool allow)
+{
+    no_threads = !allow;
+}
+
+void kw_vendor_fork_prepare(void)
+{
+    pthread_mutex_lock(&registry_lock);
+    for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
+        pthread_mutex_lock(&v->lock);
+        if (mine == 0 && wait_idle_locked(v, FORK_WAIT_MS)) {
+            v->busy = true;
+            (void)wait_empty_locked(v, FORK_WAIT_MS);
+            v->busy = false;
+            pthread_cond_broadcast(&v->changed);
+        }
+    }
+}
+
+void kw_vendor_fork_parent(void)
+{
+    for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
+        pthread_mutex_unlock(&v->lock);
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+void kw_vendor_fork_child(void)
+{
+    (void)pthread_mutex_init(&registry_lock, NULL);
+    for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
+        init_sync(v);
+        v->inherited = v->started;
+        v->started = false;
+        v->busy = false;
+        v->inside = 0;
+    }
+    mine = 0;
+}

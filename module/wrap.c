@@ -1,0 +1,141 @@
+#include "wrap.h"
+
+#include <string.h>
+
+#include "attrs.h"
+#include "library.h"
+#include "object.h"
+#include "policy.h"
+#include "slot.h"
+
+/* Looks a key up and gives an invalid handle the name that the function has for it. */
+static struct kw_rv lookup_as(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_rv invalid,
+                              struct kw_object_view *view)
+{
+    struct kw_rv r = kw_object_lookup(s, handle, view);
+    return r.code == CKR_OBJECT_HANDLE_INVALID ? invalid : r;
+}
+
+/* What the keys may do (ATTACKS A05, A06, A23). */
+static struct kw_rv may_wrap(const struct kw_object_view *cmk, const struct kw_object_view *key)
+{
+    if (cmk->kind != KW_OBJECT_CMK) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "a data key wraps nothing");
+    }
+    if (key->kind != KW_OBJECT_DEK || !key->dek.spec.extractable) {
+        return KW_FAIL(CKR_KEY_UNEXTRACTABLE, "only an extractable data key can be wrapped");
+    }
+    return kw_policy_strength(cmk->version.bits, &key->dek.spec);
+}
+
+static struct kw_rv wrap_looked_up(const struct kw_session *s, enum kw_format format, const struct kw_object_view *cmk,
+                                   const struct kw_object_view *key, struct kw_out out)
+{
+    const struct kw_wrapping w = {cmk->version.version, format, &key->dek};
+    uint8_t blob[KW_BLOB_MAX];
+    size_t len = kw_engine_blob_len(format, key->dek.spec.len);
+    bool give = false;
+    struct kw_rv r = may_wrap(cmk, key);
+    if (kw_ok(r) && len == 0) {
+        r = KW_FAIL(CKR_KEY_SIZE_RANGE, "the mechanism does not wrap a data key of this length");
+    }
+    if (kw_ok(r)) {
+        r = kw_out_check(out.bytes, out.len, len, &give);
+    }
+    if (!kw_ok(r) || !give) {
+        return r;
+    }
+    r = kw_engine_wrap(kw_library()->engine, s->slot->index, &w, blob, &len);
+    if (kw_ok(r)) {
+        kw_out_give(out.bytes, out.len, blob, len);
+    }
+    return r;
+}
+
+struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_key_pair keys, struct kw_out out)
+{
+    const struct kw_mechanism_row *row = NULL;
+    struct kw_object_view cmk = {0};
+    struct kw_object_view key = {0};
+    if (out.len == NULL) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the length of the wrapped key");
+    }
+    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_WRAP, &row);
+    if (kw_ok(r)) {
+        r = lookup_as(s, keys.wrapping, KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "there is no such wrapping key"), &cmk);
+    }
+    if (kw_ok(r)) {
+        r = lookup_as(s, keys.key, KW_FAIL(CKR_KEY_HANDLE_INVALID, "there is no such key to wrap"), &key);
+    }
+    if (kw_ok(r)) {
+        r = wrap_looked_up(s, row->format, &cmk, &key, out);
+    }
+    kw_object_put(&cmk);
+    kw_object_put(&key);
+    return r;
+}
+
+/* Whether a blob of this length can hold the data key that is asked for. */
+static bool length_fits(enum kw_format format, size_t blob, const struct kw_dek_spec *spec)
+{
+    if (blob < 16 || blob > KW_BLOB_MAX || blob % 8 != 0 || (format == KW_FORMAT_KW && blob < 24)) {
+        return false;
+    }
+    return spec->len == 0 || kw_engine_blob_len(format, spec->len) == blob;
+}
+
+static struct kw_rv unwrap_looked_up(struct kw_session *s, enum kw_format format, const struct kw_object_view *cmk,
+                                     struct kw_in blob, struct kw_dek *dek)
+{
+    uint8_t copy[KW_BLOB_MAX];
+    size_t asked = dek->spec.len;
+    if (cmk->kind != KW_OBJECT_CMK) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "a data key unwraps nothing");
+    }
+    if (!length_fits(format, blob.len, &dek->spec)) {
+        return KW_FAIL(CKR_WRAPPED_KEY_INVALID, "no wrapped data key of this kind has this length");
+    }
+    memcpy(copy, blob.bytes, blob.len);
+    const struct kw_unwrapping u = {cmk->version.version, cmk->version.state == KW_STATE_ACTIVE, format, copy, blob.len};
+    struct kw_rv r = kw_engine_unwrap(kw_library()->engine, s->slot->index, &u, dek);
+    if (kw_ok(r) && asked != 0 && asked != dek->spec.len) {
+        if (dek->value == NULL) {
+            struct kw_rv gone = kw_engine_destroy(kw_library()->engine, s->slot->index, dek);
+            (void)gone; /* the error below is the one to tell */
+        }
+        kw_secret_free(dek->value);
+        r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key has another length than CKA_VALUE_LEN says");
+    }
+    return r;
+}
+
+struct kw_rv kw_unwrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_wrapped_in wrapped,
+                           struct kw_template_in template, CK_OBJECT_HANDLE *key)
+{
+    const struct kw_making_of of = {KW_MAKING_UNWRAP, CK_UNAVAILABLE_INFORMATION, s->slot->config->sealed};
+    const struct kw_mechanism_row *row = NULL;
+    struct kw_dek_request request = {0};
+    struct kw_object_view cmk = {0};
+    if (wrapped.blob.bytes == NULL || key == NULL) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "the wrapped key or the place for the key handle is NULL");
+    }
+    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_UNWRAP, &row);
+    if (kw_ok(r)) {
+        r = kw_policy_data_key(&of, template.items, template.count, &request);
+    }
+    if (kw_ok(r) && request.spec.token && !s->rw) {
+        r = KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");
+    }
+    if (kw_ok(r)) {
+        r = lookup_as(s, wrapped.unwrapping, KW_FAIL(CKR_UNWRAPPING_KEY_HANDLE_INVALID, "there is no such unwrapping key"), &cmk);
+    }
+    if (kw_ok(r)) {
+        struct kw_dek dek = {.spec = request.spec};
+        r = unwrap_looked_up(s, row->format, &cmk, wrapped.blob, &dek);
+        if (kw_ok(r)) {
+            r = kw_object_adopt(s, &dek, key);
+        }
+    }
+    kw_object_put(&cmk);
+    return r;
+}

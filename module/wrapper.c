@@ -1,0 +1,255 @@
+#include "wrapper.h"
+
+#include <string.h>
+
+#include "dek.h"
+
+size_t kw_wrapper_blob_len(enum kw_format format, size_t len)
+{
+    if (len == 0 || len > KW_DEK_LENGTH_MAX) {
+        return 0;
+    }
+    if (format == KW_FORMAT_KW) {
+        return len >= 16 && len % 8 == 0 ? len + 8 : 0;
+    }
+    return (len + 7) / 8 * 8 + 8;
+}
+
+struct kw_rv kw_wrapper_owner(const struct kw_snapshot *s, const char *label, struct kw_dek_owner *out)
+{
+    if (s->count == 0 || s->problem != NULL) {
+        return KW_FAIL(CKR_FUNCTION_FAILED, "the slot has no CMK that a data key could belong to; see `keyward check`");
+    }
+    out->label = label;
+    memcpy(out->lineage, s->entries[0].version.lineage, KW_LINEAGE_SIZE);
+    return KW_OK;
+}
+
+static struct kw_rv supported(struct kw_lease *lease, enum kw_format format, struct kw_proof *proof)
+{
+    struct kw_rv r = kw_probe(lease, format, proof);
+    if (kw_ok(r) && proof->mechanism == CK_UNAVAILABLE_INFORMATION) {
+        r = KW_FAIL(CKR_MECHANISM_INVALID, "the backing token is not proven to do this mechanism");
+    }
+    return r;
+}
+
+/* The version, proven. A refusal is believed only when the attributes were just read: the state may have changed meanwhile. */
+static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, uint32_t version, struct kw_snapshot **s,
+                                   struct kw_cmk_entry **entry)
+{
+    struct kw_rv r = KW_OK;
+    bool again = lease->attempt > 0;
+    for (;;) {
+        r = kw_cmk_get(lease, cmk, again, s);
+        if (!kw_ok(r)) {
+            return r;
+        }
+        *entry = kw_snapshot_version(*s, version);
+        r = *entry == NULL ? KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "this version of the CMK is not in the token")
+                           : kw_cmk_prove(lease, cmk, *entry, false);
+        bool refused = !kw_ok(r) && (lease->failure == CKR_OK || kw_error_class(lease->failure) == KW_CLASS_REFUSED);
+        if (kw_ok(r) || !refused || again) {
+            break;
+        }
+        lease->failure = CKR_OK;
+        kw_snapshot_put(*s);
+        *s = NULL;
+        again = true;
+    }
+    if (!kw_ok(r)) {
+        kw_snapshot_put(*s);
+        *s = NULL;
+    }
+    return r;
+}
+
+/* The handle of the data key: a lent object for one of the memory home. */
+static struct kw_rv dek_handle(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek,
+                               CK_OBJECT_HANDLE *out)
+{
+    if (dek->value != NULL) {
+        return kw_dek_lend(lease, dek, out);
+    }
+    struct kw_rv r = kw_dek_find(lease, owner, dek, lease->attempt > 0, out);
+    if (r.code == CKR_OBJECT_HANDLE_INVALID) {
+        r = KW_FAIL(CKR_KEY_HANDLE_INVALID, "the data key is not in the token any more");
+    }
+    return r;
+}
+
+/* C_WrapKey into room of our own, whatever the token believes of lengths (HSM-FACTS rule 5). */
+static struct kw_rv call_wrap(struct kw_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE cmk, CK_OBJECT_HANDLE key,
+                              const struct kw_wrapping *w, uint8_t *blob, size_t *len)
+{
+    CK_MECHANISM mechanism = {type, NULL, 0};
+    CK_BYTE out[KW_BLOB_MAX + 64];
+    CK_ULONG out_len = sizeof out;
+    CK_RV rv = lease->call->C_WrapKey(lease->session, &mechanism, cmk, key, out, &out_len);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_WrapKey");
+    if (kw_ok(r) && out_len != kw_wrapper_blob_len(w->format, w->dek->spec.len)) {
+        lease->failure = CKR_DEVICE_ERROR;
+        r = KW_FAIL(CKR_DEVICE_ERROR, "the token wrapped to another length than the mechanism gives");
+    }
+    if (kw_ok(r)) {
+        memcpy(blob, out, out_len);
+        *len = out_len;
+    }
+    return r;
+}
+
+static struct kw_rv check_length(const struct kw_wrapping *w, const struct kw_proof *proof)
+{
+    size_t len = w->dek->spec.len;
+    if (kw_wrapper_blob_len(w->format, len) == 0 || (len % 8 != 0 && !proof->any_length)) {
+        return KW_FAIL(CKR_KEY_SIZE_RANGE, "a data key of this length would not come back exactly from the token");
+    }
+    return KW_OK;
+}
+
+struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_wrapping *w, uint8_t *blob,
+                             size_t *len)
+{
+    struct kw_snapshot *s = NULL;
+    struct kw_cmk_entry *e = NULL;
+    struct kw_proof proof;
+    struct kw_dek_owner owner;
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    struct kw_rv r = proven_version(lease, cmk, w->version, &s, &e);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = supported(lease, w->format, &proof);
+    if (kw_ok(r)) {
+        r = check_length(w, &proof);
+    }
+    if (kw_ok(r)) {
+        r = kw_wrapper_owner(s, kw_cmk_label(cmk), &owner);
+    }
+    if (kw_ok(r)) {
+        r = dek_handle(lease, &owner, w->dek, &key);
+    }
+    if (kw_ok(r)) {
+        r = call_wrap(lease, proof.mechanism, e->handle, key, w, blob, len);
+        if (w->dek->value != NULL) {
+            (void)lease->call->C_DestroyObject(lease->session, key);
+        }
+    }
+    kw_snapshot_put(s);
+    return r;
+}
+
+/* What became of the attempts to open a blob with the versions of one snapshot. */
+struct tally {
+    bool known;                  /* the version that was asked for is there */
+    bool refused;                /* a version may not be used: its state, or it is out of service */
+    struct kw_cmk_entry *closed; /* a version that was used and did not open it */
+};
+
+struct opening {
+    const struct kw_unwrapping *request;
+    struct kw_dek_owner owner;
+    CK_MECHANISM_TYPE mechanism;
+    struct kw_dek *dek;
+};
+
+/* Opens the blob with one version; true when *r is the answer, good or bad, false when the next version is worth a try. */
+static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_entry *e, const struct opening *o,
+                      struct tally *tally, struct kw_rv *r)
+{
+    *r = kw_cmk_prove(lease, cmk, e, false);
+    if (kw_ok(*r)) {
+        const struct kw_unwrapping *u = o->request;
+        const struct kw_dek_blob blob = {o->mechanism, e->handle, u->blob, u->len, u->format == KW_FORMAT_KW};
+        *r = kw_dek_unwrap(lease, &o->owner, &blob, o->dek);
+        if (kw_ok(*r) || lease->failure == CKR_OK) {
+            return true;
+        }
+        enum kw_class class = kw_error_class(lease->failure);
+        if (class == KW_CLASS_AMBIGUOUS || class == KW_CLASS_CALLER) {
+            tally->closed = e;
+            lease->failure = CKR_OK;
+            return false;
+        }
+    }
+    if (lease->failure == CKR_OK || kw_error_class(lease->failure) == KW_CLASS_REFUSED) {
+        tally->refused = true;
+        lease->failure = CKR_OK;
+        return false;
+    }
+    return true;
+}
+
+/* Opens the blob with the versions of a snapshot: the one asked for and, if wanted, the others, newest first. */
+static bool open_with_any(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_snapshot *s, struct opening *o,
+                          struct tally *tally, struct kw_rv *r)
+{
+    const struct kw_unwrapping *u = o->request;
+    struct kw_cmk_entry *first = kw_snapshot_version(s, u->version);
+    *tally = (struct tally){.known = first != NULL};
+    *r = kw_wrapper_owner(s, kw_cmk_label(cmk), &o->owner);
+    if (!kw_ok(*r)) {
+        tally->refused = s->count > 0;
+        return false;
+    }
+    if (first != NULL && open_with(lease, cmk, first, o, tally, r)) {
+        return true;
+    }
+    for (size_t i = 0; u->older_too && i < s->count; i++) {
+        if (&s->entries[i] != first && open_with(lease, cmk, &s->entries[i], o, tally, r)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* It did not open. A bad blob, an ill token, or a version that may not be used? The canary tells a bad blob from an ill token. */
+static struct kw_rv conclude(struct kw_lease *lease, struct kw_cmk *cmk, const struct tally *tally)
+{
+    if (tally->closed != NULL) {
+        struct kw_rv r = kw_cmk_prove(lease, cmk, tally->closed, true);
+        if (!kw_ok(r)) {
+            return r;
+        }
+    }
+    if (tally->refused) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "a version of the CMK that might open this may not be used");
+    }
+    if (!tally->known) {
+        return KW_FAIL(CKR_UNWRAPPING_KEY_HANDLE_INVALID, "this version of the CMK is not in the token");
+    }
+    return KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key does not open under any version that was tried");
+}
+
+/*
+ * First with the versions as they were known a moment ago, then, if nothing opened it, with the versions as they are now: a rotation or an
+ * `enable` in another process must not look like a bad blob. Every bad blob takes the same way, with the same number of calls.
+ */
+struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_unwrapping *u,
+                               struct kw_dek *dek)
+{
+    struct opening o = {.request = u, .dek = dek};
+    struct kw_proof proof;
+    struct kw_rv r = supported(lease, u->format, &proof);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    o.mechanism = proof.mechanism;
+    for (int pass = 0; pass < 2; pass++) {
+        struct kw_snapshot *s = NULL;
+        struct tally tally;
+        r = kw_cmk_get(lease, cmk, pass > 0 || lease->attempt > 0, &s);
+        if (!kw_ok(r)) {
+            return r;
+        }
+        bool over = open_with_any(lease, cmk, s, &o, &tally, &r);
+        if (!over && pass > 0) {
+            r = conclude(lease, cmk, &tally);
+        }
+        kw_snapshot_put(s);
+        if (over) {
+            break;
+        }
+    }
+    return r;
+}

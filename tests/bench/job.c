@@ -1,0 +1,188 @@
+#include "job.h"
+
+#include <string.h>
+
+static CK_BBOOL yes = CK_TRUE;
+static CK_BBOOL no = CK_FALSE;
+static CK_OBJECT_CLASS secret_key = CKO_SECRET_KEY;
+static CK_KEY_TYPE aes = CKK_AES;
+static CK_ULONG key_length = JOB_KEY_LENGTH;
+static CK_MECHANISM key_wrap = {CKM_AES_KEY_WRAP, NULL, 0};
+static CK_MECHANISM key_gen = {CKM_AES_KEY_GEN, NULL, 0};
+static CK_UTF8CHAR label[] = "bench data key";
+
+#define BOOL(type, value) {(type), &(value), sizeof(CK_BBOOL)}
+#define NO_USAGE                                                                                  \
+    BOOL(CKA_ENCRYPT, no), BOOL(CKA_DECRYPT, no), BOOL(CKA_SIGN, no), BOOL(CKA_VERIFY, no),       \
+        BOOL(CKA_WRAP, no), BOOL(CKA_UNWRAP, no), BOOL(CKA_DERIVE, no)
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+/* PKCS#11 does not promise to leave a template alone, and the threads share these: each call gets
+ * the attributes from here (read only) in an array of its own. */
+static const CK_ATTRIBUTE readable_generated[] = {
+    {CKA_CLASS, &secret_key, sizeof secret_key},
+    {CKA_KEY_TYPE, &aes, sizeof aes},
+    {CKA_VALUE_LEN, &key_length, sizeof key_length},
+    BOOL(CKA_TOKEN, no), BOOL(CKA_SENSITIVE, no), BOOL(CKA_EXTRACTABLE, yes), NO_USAGE,
+};
+
+/* As above without CKA_VALUE_LEN, which C_UnwrapKey on SoftHSM refuses. */
+static const CK_ATTRIBUTE readable_unwrapped[] = {
+    {CKA_CLASS, &secret_key, sizeof secret_key},
+    {CKA_KEY_TYPE, &aes, sizeof aes},
+    BOOL(CKA_TOKEN, no), BOOL(CKA_SENSITIVE, no), BOOL(CKA_EXTRACTABLE, yes), NO_USAGE,
+};
+
+static const CK_ATTRIBUTE token_home[] = {
+    {CKA_CLASS, &secret_key, sizeof secret_key},
+    {CKA_KEY_TYPE, &aes, sizeof aes},
+    {CKA_VALUE_LEN, &key_length, sizeof key_length},
+    {CKA_LABEL, label, sizeof label - 1},
+    BOOL(CKA_TOKEN, yes), BOOL(CKA_SENSITIVE, yes), BOOL(CKA_EXTRACTABLE, yes), NO_USAGE,
+};
+
+static CK_OBJECT_HANDLE generate(const struct provider *provider, CK_SESSION_HANDLE session,
+                                 const CK_ATTRIBUTE *template, CK_ULONG count)
+{
+    CK_ATTRIBUTE own[24];
+    memcpy(own, template, count * sizeof *template);
+    CK_MECHANISM mechanism = key_gen;
+    CK_OBJECT_HANDLE key = 0;
+    provider_expect(provider, provider->f->C_GenerateKey(session, &mechanism, own, count, &key),
+                    "C_GenerateKey");
+    return key;
+}
+
+static void wrap(const struct job_seat *seat, CK_OBJECT_HANDLE key, CK_BYTE *wrapped)
+{
+    CK_MECHANISM mechanism = key_wrap;
+    CK_ULONG length = JOB_WRAPPED_LENGTH;
+    CK_RV rv = seat->provider->f->C_WrapKey(seat->session, &mechanism, seat->master_key, key,
+                                            wrapped, &length);
+    provider_expect(seat->provider, rv, "C_WrapKey");
+    if (length != JOB_WRAPPED_LENGTH) {
+        provider_fail(seat->provider, "C_WrapKey: the wrapped key is not 40 bytes long");
+    }
+}
+
+static void read_value(const struct job_seat *seat, CK_OBJECT_HANDLE key, CK_BYTE *value)
+{
+    CK_ATTRIBUTE attribute = {CKA_VALUE, value, JOB_KEY_LENGTH};
+    CK_RV rv = seat->provider->f->C_GetAttributeValue(seat->session, key, &attribute, 1);
+    provider_expect(seat->provider, rv, "C_GetAttributeValue");
+    if (attribute.ulValueLen != JOB_KEY_LENGTH) {
+        provider_fail(seat->provider, "C_GetAttributeValue: the key is not 32 bytes long");
+    }
+}
+
+static void destroy(const struct job_seat *seat, CK_OBJECT_HANDLE key)
+{
+    provider_expect(seat->provider, seat->provider->f->C_DestroyObject(seat->session, key),
+                    "C_DestroyObject");
+}
+
+static void unwrap_read_destroy(struct job_seat *seat, CK_BYTE *value)
+{
+    CK_ATTRIBUTE template[COUNT(readable_unwrapped)];
+    memcpy(template, readable_unwrapped, sizeof template);
+    CK_MECHANISM mechanism = key_wrap;
+    CK_OBJECT_HANDLE key = 0;
+    CK_RV rv = seat->provider->f->C_UnwrapKey(seat->session, &mechanism, seat->master_key,
+                                              seat->wrapped, JOB_WRAPPED_LENGTH, template,
+                                              COUNT(template), &key);
+    provider_expect(seat->provider, rv, "C_UnwrapKey");
+    read_value(seat, key, value);
+    destroy(seat, key);
+}
+
+/* AES key wrap is deterministic (RFC 3394), so the bytes must come out as the first time. */
+static void run_wrap(struct job_seat *seat)
+{
+    CK_BYTE wrapped[JOB_WRAPPED_LENGTH];
+    wrap(seat, seat->data_key, wrapped);
+    if (memcmp(wrapped, seat->wrapped, sizeof wrapped) != 0) {
+        provider_fail(seat->provider, "C_WrapKey: other bytes than the first time");
+    }
+}
+
+static void run_unwrap(struct job_seat *seat)
+{
+    CK_BYTE value[JOB_KEY_LENGTH];
+    unwrap_read_destroy(seat, value);
+    if (memcmp(value, seat->value, sizeof value) != 0) {
+        provider_fail(seat->provider, "C_UnwrapKey: another key than the first time");
+    }
+}
+
+static void run_generate(struct job_seat *seat)
+{
+    CK_BYTE wrapped[JOB_WRAPPED_LENGTH];
+    CK_BYTE value[JOB_KEY_LENGTH];
+    CK_OBJECT_HANDLE key = generate(seat->provider, seat->session, readable_generated,
+                                    COUNT(readable_generated));
+    wrap(seat, key, wrapped);
+    read_value(seat, key, value);
+    destroy(seat, key);
+}
+
+const struct job job_table[JOBS] = {
+    {"wrap", "wrap a token-home key", run_wrap},
+    {"unwrap", "unwrap + read + destroy", run_unwrap},
+    {"generate", "generate + wrap + read + destroy", run_generate},
+};
+
+void job_make_master_key(const struct provider *provider, CK_SESSION_HANDLE session)
+{
+    CK_UTF8CHAR name[] = "bench";
+    const CK_ATTRIBUTE template[] = {
+        {CKA_CLASS, &secret_key, sizeof secret_key},
+        {CKA_KEY_TYPE, &aes, sizeof aes},
+        {CKA_VALUE_LEN, &key_length, sizeof key_length},
+        {CKA_LABEL, name, sizeof name - 1},
+        BOOL(CKA_TOKEN, yes), BOOL(CKA_PRIVATE, yes), BOOL(CKA_SENSITIVE, yes),
+        BOOL(CKA_EXTRACTABLE, no), BOOL(CKA_ENCRYPT, no), BOOL(CKA_DECRYPT, no),
+        BOOL(CKA_SIGN, no), BOOL(CKA_VERIFY, no), BOOL(CKA_DERIVE, no), BOOL(CKA_WRAP, yes),
+        BOOL(CKA_UNWRAP, yes),
+    };
+    generate(provider, session, template, COUNT(template));
+}
+
+CK_OBJECT_HANDLE job_data_key(const struct provider *provider, CK_SESSION_HANDLE session)
+{
+    const CK_ATTRIBUTE match[] = {
+        {CKA_CLASS, &secret_key, sizeof secret_key},
+        {CKA_LABEL, label, sizeof label - 1},
+    };
+    struct provider_objects found;
+    provider_find(provider, session, match, COUNT(match), &found);
+    if (found.count > 0) {
+        return found.handle[0];
+    }
+    return generate(provider, session, token_home, COUNT(token_home));
+}
+
+void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_HANDLE data_key,
+                   struct job_seat *seat)
+{
+    *seat = (struct job_seat){
+        .provider = provider,
+        .session = provider_session(provider, slot, 0),
+        .data_key = data_key,
+    };
+    struct provider_objects found;
+    provider_master_keys(provider, seat->session, &found);
+    seat->master_key = found.handle[0];
+    wrap(seat, data_key, seat->wrapped);
+    unwrap_read_destroy(seat, seat->value);
+}
+
+void job_first_wrap(const struct provider *provider, CK_SESSION_HANDLE session,
+                    CK_OBJECT_HANDLE master_key)
+{
+    struct job_seat seat = {.provider = provider, .session = session, .master_key = master_key};
+    CK_BYTE wrapped[JOB_WRAPPED_LENGTH];
+    CK_OBJECT_HANDLE key =
+        generate(provider, session, readable_generated, COUNT(readable_generated));
+    wrap(&seat, key, wrapped);
+    destroy(&seat, key);
+}

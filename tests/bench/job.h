@@ -1,0 +1,50 @@
+/*
+ * job: what is measured. A seat is one thread's place at a module: its own session and the handles
+ * that its jobs use. The templates state every usage attribute, as a broker that trusts no token's
+ * defaults does; CKA_PRIVATE is left at its default (true). Both sides get the very same calls.
+ *
+ * Every result is compared with what it must be, so a side cannot be fast by being wrong.
+ */
+#ifndef BENCH_JOB_H
+#define BENCH_JOB_H
+
+#include "provider.h"
+
+enum { JOB_WRAP, JOB_UNWRAP, JOB_GENERATE, JOBS };
+enum { JOB_KEY_LENGTH = 32, JOB_WRAPPED_LENGTH = 40 }; /* RFC 3394: 8 more than the key */
+
+struct job_seat {
+    const struct provider *provider;
+    CK_SESSION_HANDLE session;
+    CK_OBJECT_HANDLE master_key;
+    CK_OBJECT_HANDLE data_key;            /* home: the token */
+    CK_BYTE wrapped[JOB_WRAPPED_LENGTH];  /* data_key under master_key */
+    CK_BYTE value[JOB_KEY_LENGTH];        /* of data_key, as first unwrapped */
+};
+
+/* One repetition of a job. */
+typedef void job_run(struct job_seat *seat);
+
+struct job {
+    const char *name;
+    const char *text;
+    job_run *run;
+};
+
+extern const struct job job_table[JOBS];
+
+/* Creates a master key in the token the way DESIGN section 4 states it. Needs a R/W session. */
+void job_make_master_key(const struct provider *provider, CK_SESSION_HANDLE session);
+
+/* The token-home data key of the jobs: found by its label, or else generated. R/W session. */
+CK_OBJECT_HANDLE job_data_key(const struct provider *provider, CK_SESSION_HANDLE session);
+
+/* Fills a seat: opens its session on `slot`, wraps and unwraps the data key once for reference. */
+void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_HANDLE data_key,
+                   struct job_seat *seat);
+
+/* A new readable session data key, wrapped once under `master_key` and destroyed. */
+void job_first_wrap(const struct provider *provider, CK_SESSION_HANDLE session,
+                    CK_OBJECT_HANDLE master_key);
+
+#endif

@@ -1,0 +1,77 @@
+/* keyward check: reaches every token, says what is there, and one line per problem with what to do about it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "survey.h"
+
+static const char *proof_text(const struct kw_proof *p)
+{
+    static char text[80];
+    if (!p->tried) {
+        return "not tried";
+    }
+    if (p->mechanism == CK_UNAVAILABLE_INFORMATION) {
+        return "not proven";
+    }
+    (void)snprintf(text, sizeof text, "proven as mechanism 0x%lx, %s", p->mechanism,
+                   p->any_length ? "any length" : "lengths that are multiples of 8");
+    return text;
+}
+
+static void print_token(const struct survey *s, size_t i)
+{
+    const struct survey_token *t = &s->tokens[i];
+    if (!t->reached) {
+        (void)printf("  token %s: not reached\n", s->slot->tokens[i]->name);
+        return;
+    }
+    (void)printf("  token %s: %.32s, serial %.16s\n", s->slot->tokens[i]->name, (const char *)t->info.label,
+                 (const char *)t->info.serialNumber);
+    (void)printf("    RFC 3394 (CKM_AES_KEY_WRAP): %s\n", proof_text(&t->kw));
+    (void)printf("    RFC 5649 (CKM_AES_KEY_WRAP_KWP, _PAD): %s\n", proof_text(&t->kwp));
+}
+
+static void print_survey(const struct survey *s)
+{
+    (void)printf("slot %s, key %s\n", s->slot->name, s->slot->key);
+    for (size_t i = 0; i < s->slot->token_count; i++) {
+        print_token(s, i);
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        const struct kw_version *v = &s->rows[i].version;
+        (void)printf("  version %u: %s, AES-%u, fingerprint %s\n", v->version, kw_state_name(v->state), v->bits,
+                     command_fingerprint(v));
+    }
+}
+
+int verb_check(struct command *c, int argc, char **argv)
+{
+    (void)argv;
+    if (argc != 1) {
+        return USAGE;
+    }
+    size_t problems = 0;
+    struct survey *s = malloc(sizeof *s);
+    if (s == NULL) {
+        command_say("memory is short");
+        return FAILED;
+    }
+    (void)printf("configuration %s: %zu slots, %zu tokens\n", c->config->path, c->config->slot_count, c->config->token_count);
+    for (size_t i = 0; i < c->config->slot_count; i++) {
+        survey_slot(c, &c->config->slots[i], true, s);
+        print_survey(s);
+        for (size_t k = 0; k < s->problem_count; k++) {
+            (void)printf("  problem: %s\n", s->problems[k]);
+        }
+        problems += s->problem_count;
+    }
+    free(s);
+    if (problems > 0) {
+        (void)printf("%zu problem%s\n", problems, problems == 1 ? "" : "s");
+        return FAILED;
+    }
+    (void)puts("no problems");
+    return DONE;
+}

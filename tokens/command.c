@@ -1,0 +1,135 @@
+#include "command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "pin.h"
+
+void command_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)fputs("keyward: ", stderr);
+    (void)vfprintf(stderr, format, args);
+    (void)fputc('\n', stderr);
+    va_end(args);
+}
+
+const struct kw_config_slot *command_slot(const struct command *c, const char *name)
+{
+    const struct kw_config_slot *slot = kw_config_slot(c->config, name);
+    if (slot == NULL) {
+        command_say("%s: no slot is called %s; `keyward list` shows the slots", c->config->path, name);
+    }
+    return slot;
+}
+
+struct kw_members *command_members(struct command *c, const struct kw_config_slot *slot)
+{
+    struct kw_backing *backings[KW_CONFIG_MEMBERS_MAX];
+    struct kw_members *m = NULL;
+    for (size_t i = 0; i < slot->token_count; i++) {
+        backings[i] = c->backings[slot->tokens[i] - c->config->tokens];
+    }
+    struct kw_rv r = kw_members_new(backings, slot->token_count, slot->key, &m);
+    if (!kw_ok(r)) {
+        command_say("slot %s: %s", slot->name, command_reason(r));
+    }
+    return m;
+}
+
+/* Reads a line from the terminal without echo, straight into a secret. */
+static struct kw_rv ask_pin(const char *token, struct kw_secret **out)
+{
+    struct termios before;
+    struct kw_secret *pin = NULL;
+    if (tcgetattr(STDIN_FILENO, &before) != 0) {
+        return KW_FAIL(CKR_PIN_INVALID, "there is no terminal to ask for the PIN on");
+    }
+    struct kw_rv r = kw_secret_new(256, &pin);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    struct termios silent = before;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    (void)fprintf(stderr, "PIN of token %s: ", token);
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    size_t len = 0;
+    unsigned char *p = kw_secret_bytes(pin);
+    while (len < 255 && read(STDIN_FILENO, p + len, 1) == 1 && p[len] != '\n') {
+        len++;
+    }
+    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    (void)fputc('\n', stderr);
+    kw_secret_shrink(pin, len);
+    if (len == 0) {
+        kw_secret_free(pin);
+        return KW_FAIL(CKR_PIN_INVALID, "no PIN was typed");
+    }
+    *out = pin;
+    return KW_OK;
+}
+
+bool command_login(struct kw_members *m, size_t i)
+{
+    struct kw_backing *b = kw_members_backing(m, i);
+    const struct kw_config_token *t = kw_backing_config(b);
+    struct kw_secret *pin = NULL;
+    char problem[320] = "";
+    struct kw_rv r = kw_backing_reach(b, NULL);
+    if (!kw_ok(r)) {
+        kw_backing_problem(b, problem, sizeof problem);
+        command_say("%s", problem[0] != '\0' ? problem : command_reason(r));
+        return false;
+    }
+    if (!kw_pin_has_source(t)) {
+        r = ask_pin(t->name, &pin);
+    }
+    if (kw_ok(r)) {
+        r = kw_backing_login(b, pin);
+    }
+    kw_secret_free(pin);
+    if (!kw_ok(r)) {
+        command_say("token %s: no login: %s (%s)", t->name, command_reason(r), kw_error_name(r.code));
+    }
+    return kw_ok(r);
+}
+
+const char *command_fingerprint(const struct kw_version *v)
+{
+    static char text[2 * KW_FINGERPRINT_SIZE + 1];
+    if (!v->has_fingerprint) {
+        return "-";
+    }
+    for (size_t i = 0; i < KW_FINGERPRINT_SIZE; i++) {
+        (void)snprintf(text + 2 * i, 3, "%02x", v->fingerprint[i]);
+    }
+    return text;
+}
+
+const char *command_reason(struct kw_rv r)
+{
+    switch (r.code) {
+    case CKR_PIN_INCORRECT:
+        return "the PIN is wrong; set the right one in the token's PIN source (a PIN is tried once)";
+    case CKR_PIN_INVALID:
+        return "there is no PIN; set pin-source in the token's uri, or run this on a terminal";
+    case CKR_PIN_LOCKED:
+        return "the PIN is locked or at its last try; see to it with the vendor's own tool";
+    case CKR_PIN_LEN_RANGE:
+        return "the PIN has a length that the token does not take";
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_DEVICE_REMOVED:
+        return "the token cannot be reached; check that the HSM is up and the uri names it";
+    case CKR_HOST_MEMORY:
+        return "memory is short or cannot be locked; raise `ulimit -l`";
+    default: {
+        /* "file:line: sentence": the sentence is for people */
+        const char *at = r.why == NULL ? NULL : strstr(r.why, ": ");
+        return at == NULL ? "it failed" : at + 2;
+    }
+    }
+}

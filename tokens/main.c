@@ -1,0 +1,120 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "digest.h"
+#include "log.h"
+#include "vendor.h"
+
+static const struct {
+    const char *name;
+    verb_fn *run;
+    const char *usage;
+    const char *help;
+} verbs[] = {
+    {"create", verb_create, "create SLOT [--type aes:128|192|256]", "make the customer-managed key of a slot in its token"},
+    {"list", verb_list, "list [--json]", "show the slots and the versions of their keys"},
+    {"check", verb_check, "check", "reach every token, say what is there and what is wrong"},
+};
+enum { VERBS = sizeof verbs / sizeof verbs[0] };
+
+static void help(FILE *to)
+{
+    (void)fputs("usage: keyward [--config FILE] VERB ...\n\n", to);
+    for (size_t i = 0; i < VERBS; i++) {
+        (void)fprintf(to, "  keyward %-40s %s\n", verbs[i].usage, verbs[i].help);
+    }
+    (void)fputs("\n  --config FILE  the configuration; default $KEYWARD_CONF, else /etc/keyward/keyward.conf\n"
+                "  --help, --version\n\n"
+                "exit status: 0 done, 1 refused or failed, 2 usage\n",
+                to);
+}
+
+static void report(void *data, const char *sentence)
+{
+    (void)data;
+    command_say("%s", sentence);
+}
+
+/* Opens what every verb needs. */
+static bool open_command(struct command *c)
+{
+    if (!kw_ok(kw_log_open("none"))) {
+        return false;
+    }
+    if (!kw_ok(kw_config_load(c->config_path, report, NULL, &c->config))) {
+        return false;
+    }
+    c->backings = calloc(c->config->token_count + 1, sizeof *c->backings);
+    for (size_t i = 0; c->backings != NULL && i < c->config->token_count; i++) {
+        if (!kw_ok(kw_backing_new(&c->config->tokens[i], &c->backings[i]))) {
+            return false;
+        }
+    }
+    return c->backings != NULL;
+}
+
+static void close_command(struct command *c)
+{
+    for (size_t i = 0; c->backings != NULL && i < c->config->token_count; i++) {
+        kw_backing_free(c->backings[i]);
+    }
+    free(c->backings);
+    kw_vendor_end_all();
+    kw_digest_end();
+    kw_config_free(c->config);
+}
+
+static int run_verb(struct command *c, int argc, char **argv)
+{
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(argv[0], verbs[i].name) != 0) {
+            continue;
+        }
+        int status = open_command(c) ? verbs[i].run(c, argc, argv) : FAILED;
+        close_command(c);
+        if (status == USAGE) {
+            (void)fprintf(stderr, "usage: keyward %s\n", verbs[i].usage);
+        }
+        return status;
+    }
+    command_say("there is no verb %s; `keyward --help` lists them", argv[0]);
+    return USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    struct command c = {0};
+    int option = 0;
+    while ((option = getopt_long(argc, argv, "+c:hV", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            c.config_path = optarg;
+            break;
+        case 'h':
+            help(stdout);
+            return DONE;
+        case 'V':
+            (void)printf("keyward %d.%d\n", KW_VERSION_MAJOR, KW_VERSION_MINOR);
+            return DONE;
+        default:
+            return USAGE;
+        }
+    }
+    if (optind >= argc) {
+        help(stderr);
+        return USAGE;
+    }
+    char **verb = argv + optind;
+    int count = argc - optind;
+    optind = 0; /* glibc: the verb parses its own options from the start */
+    return run_verb(&c, count, verb);
+}

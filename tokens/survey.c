@@ -1,0 +1,157 @@
+#include "survey.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pin.h"
+#include "probe.h"
+
+static void problem(struct survey *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void problem(struct survey *s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (s->problem_count < SURVEY_PROBLEMS) {
+        (void)vsnprintf(s->problems[s->problem_count++], SURVEY_SENTENCE, format, args);
+    }
+    va_end(args);
+}
+
+struct visit {
+    struct survey *survey;
+    size_t member;
+    bool probe;
+};
+
+static void add_version(struct visit *v, const struct kw_version *version)
+{
+    struct survey *s = v->survey;
+    size_t i = 0;
+    while (i < s->count && s->rows[i].version.version != version->version) {
+        i++;
+    }
+    if (i == SURVEY_VERSIONS) {
+        return;
+    }
+    if (i == s->count) {
+        s->rows[s->count++] = (struct survey_row){.version = *version};
+    } else if (s->rows[i].version.has_fingerprint && version->has_fingerprint &&
+               memcmp(s->rows[i].version.fingerprint, version->fingerprint, KW_FINGERPRINT_SIZE) != 0) {
+        problem(s, "slot %s: version %u is another key on token %s than on its peers; take that token out of `tokens =`",
+                s->slot->name, version->version, s->slot->tokens[v->member]->name);
+    }
+    s->rows[i].tokens |= 1u << v->member;
+}
+
+static void judge_version(struct visit *v, struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_entry *e)
+{
+    struct survey *s = v->survey;
+    const char *token = s->slot->tokens[v->member]->name;
+    if (e->version.problem != NULL) {
+        problem(s, "slot %s: version %u on token %s is out of service: %s; make the attributes right with the vendor's tool or destroy "
+                   "that object", s->slot->name, e->version.version, token, e->version.problem);
+        return;
+    }
+    if (!v->probe || (!e->may_wrap && !e->may_unwrap)) {
+        return;
+    }
+    struct kw_rv r = kw_cmk_prove(lease, cmk, e, true);
+    if (!kw_ok(r) && lease->failure == CKR_OK) {
+        problem(s, "slot %s: version %u on token %s is not the key that its fingerprint names; destroy that object and restore the "
+                   "key", s->slot->name, e->version.version, token);
+    }
+}
+
+static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
+{
+    struct visit *v = arg;
+    struct survey_token *t = &v->survey->tokens[v->member];
+    struct kw_snapshot *s = NULL;
+    struct kw_rv r = kw_cmk_get(lease, cmk, true, &s);
+    if (kw_ok(r) && v->probe) {
+        r = kw_probe(lease, KW_FORMAT_KW, &t->kw);
+    }
+    if (kw_ok(r) && v->probe) {
+        r = kw_probe(lease, KW_FORMAT_KWP, &t->kwp);
+    }
+    for (size_t i = 0; kw_ok(r) && i < s->count; i++) {
+        judge_version(v, lease, cmk, &s->entries[i]);
+    }
+    if (kw_ok(r) && v->probe) { /* proving an adopted key gave it its fingerprint */
+        kw_snapshot_put(s);
+        s = NULL;
+        r = kw_cmk_get(lease, cmk, true, &s);
+    }
+    for (size_t i = 0; kw_ok(r) && i < s->count; i++) {
+        add_version(v, &s->entries[i].version);
+    }
+    if (kw_ok(r) && s->count == 0) {
+        problem(v->survey, "slot %s: token %s has no key %s; make it with `keyward create %s`", v->survey->slot->name,
+                v->survey->slot->tokens[v->member]->name, v->survey->slot->key, v->survey->slot->name);
+    }
+    kw_snapshot_put(s);
+    return r;
+}
+
+static void visit_member(struct kw_members *m, struct visit *v)
+{
+    struct survey *s = v->survey;
+    struct survey_token *t = &s->tokens[v->member];
+    struct kw_backing *b = kw_members_backing(m, v->member);
+    const char *name = s->slot->tokens[v->member]->name;
+    char why[320] = "";
+    t->reached = kw_ok(kw_backing_reach(b, &t->info));
+    if (!t->reached) {
+        kw_backing_problem(b, why, sizeof why);
+        problem(s, "slot %s: %s", s->slot->name, why[0] != '\0' ? why : "its token cannot be reached; bring the HSM back");
+        return;
+    }
+    t->logged_in = command_login(m, v->member);
+    if (!t->logged_in) {
+        problem(s, "slot %s: token %s could not be logged in; set its PIN source right", s->slot->name, name);
+        return;
+    }
+    const struct kw_job job = {.op = do_visit, .arg = v, .user = true};
+    struct kw_rv r = kw_members_run_on(m, v->member, &job);
+    if (!kw_ok(r)) {
+        problem(s, "slot %s: token %s: %s (%s)", s->slot->name, name, command_reason(r), kw_error_name(r.code));
+    }
+    kw_backing_logout(b);
+}
+
+static void judge_slot(struct survey *s)
+{
+    bool active = false;
+    for (size_t i = 0; i < s->count; i++) {
+        active |= s->rows[i].version.state == KW_STATE_ACTIVE;
+    }
+    if (s->count > 0 && !active) {
+        problem(s, "slot %s: no version of key %s is active, so nothing can be wrapped; enable or create one", s->slot->name,
+                s->slot->key);
+    }
+    for (size_t i = 0; i < s->slot->token_count; i++) {
+        const struct survey_token *t = &s->tokens[i];
+        if (t->kw.tried && t->kw.mechanism == CK_UNAVAILABLE_INFORMATION) {
+            problem(s, "slot %s: token %s is not proven to do RFC 3394 (CKM_AES_KEY_WRAP); it cannot hold an AES key for Keyward",
+                    s->slot->name, s->slot->tokens[i]->name);
+        }
+    }
+}
+
+void survey_slot(struct command *c, const struct kw_config_slot *slot, bool probe, struct survey *out)
+{
+    memset(out, 0, sizeof *out);
+    out->slot = slot;
+    struct kw_members *m = command_members(c, slot);
+    if (m == NULL) {
+        problem(out, "slot %s: memory is short", slot->name);
+        return;
+    }
+    for (size_t i = 0; i < slot->token_count; i++) {
+        struct visit v = {out, i, probe};
+        visit_member(m, &v);
+    }
+    kw_members_free(m);
+    judge_slot(out);
+}

@@ -1,0 +1,40 @@
+/*
+ * survey.h: what a slot's tokens hold, for `list` and `check`: one row per version, with the tokens that have it.
+ *
+ * A survey is on the caller's stack and borrows the configuration. It visits every token of the slot; what cannot be
+ * reached is kept as a problem, a sentence with what to do.
+ */
+#ifndef KW_SURVEY_H
+#define KW_SURVEY_H
+
+#include "backing.h"
+#include "command.h"
+
+enum { SURVEY_VERSIONS = 64, SURVEY_PROBLEMS = 64, SURVEY_SENTENCE = 400 };
+
+struct survey_row {
+    struct kw_version version;
+    unsigned tokens; /* bit i: member i has it */
+};
+
+struct survey_token {
+    bool reached;
+    bool logged_in;
+    CK_TOKEN_INFO info;
+    struct kw_proof kw;
+    struct kw_proof kwp;
+};
+
+struct survey {
+    const struct kw_config_slot *slot;
+    struct survey_token tokens[KW_CONFIG_MEMBERS_MAX];
+    size_t count;
+    struct survey_row rows[SURVEY_VERSIONS];
+    size_t problem_count;
+    char problems[SURVEY_PROBLEMS][SURVEY_SENTENCE];
+};
+
+/* Visits the slot's tokens. `probe`: also proves each version and each mechanism. */
+void survey_slot(struct command *c, const struct kw_config_slot *slot, bool probe, struct survey *out);
+
+#endif
