@@ -143,12 +143,9 @@ struct kw_rv kw_object_adopt(struct kw_session *s, struct kw_dek *dek, CK_OBJECT
 {
     struct kw_rv r = KW_FAIL(CKR_HOST_MEMORY, "no memory for an object");
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    struct kw_object *o = calloc(1, sizeof *o);
+    struct kw_object *o = malloc(sizeof *o);
     if (o != NULL) {
-        o->kind = KW_OBJECT_DEK;
-        o->slot = s->slot;
-        o->owner = dek->spec.token ? NULL : s;
-        o->dek = *dek;
+        *o = (struct kw_object){.kind = KW_OBJECT_DEK, .slot = s->slot, .owner = dek->spec.token ? NULL : s, .dek = *dek};
         kw_face_lock();
         r = adopt_locked(s, &o, &handle);
         kw_face_unlock();

@@ -79,21 +79,26 @@ static struct kw_rv dek_handle(struct kw_lease *lease, const struct kw_dek_owner
 }
 
 /* C_WrapKey into room of our own, whatever the token believes of lengths (HSM-FACTS rule 5). */
-static struct kw_rv call_wrap(struct kw_lease *lease, CK_MECHANISM_TYPE type, CK_OBJECT_HANDLE cmk, CK_OBJECT_HANDLE key,
-                              const struct kw_wrapping *w, uint8_t *blob, size_t *len)
+struct vendor_wrap {
+    CK_MECHANISM_TYPE mechanism;
+    CK_OBJECT_HANDLE cmk;
+    CK_OBJECT_HANDLE key;
+    size_t expected; /* bytes that the mechanism must give */
+};
+
+static struct kw_rv call_wrap(struct kw_lease *lease, const struct vendor_wrap *v, uint8_t *blob)
 {
-    CK_MECHANISM mechanism = {type, NULL, 0};
+    CK_MECHANISM mechanism = {v->mechanism, NULL, 0};
     CK_BYTE out[KW_BLOB_MAX + 64];
-    CK_ULONG out_len = sizeof out;
-    CK_RV rv = lease->call->C_WrapKey(lease->session, &mechanism, cmk, key, out, &out_len);
+    CK_ULONG len = sizeof out;
+    CK_RV rv = lease->call->C_WrapKey(lease->session, &mechanism, v->cmk, v->key, out, &len);
     struct kw_rv r = kw_lease_check(lease, rv, "C_WrapKey");
-    if (kw_ok(r) && out_len != kw_wrapper_blob_len(w->format, w->dek->spec.len)) {
+    if (kw_ok(r) && len != v->expected) {
         lease->failure = CKR_DEVICE_ERROR;
         r = KW_FAIL(CKR_DEVICE_ERROR, "the token wrapped to another length than the mechanism gives");
     }
     if (kw_ok(r)) {
-        memcpy(blob, out, out_len);
-        *len = out_len;
+        memcpy(blob, out, v->expected);
     }
     return r;
 }
@@ -130,7 +135,9 @@ struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
         r = dek_handle(lease, &owner, w->dek, &key);
     }
     if (kw_ok(r)) {
-        r = call_wrap(lease, proof.mechanism, e->handle, key, w, blob, len);
+        const struct vendor_wrap v = {proof.mechanism, e->handle, key, kw_wrapper_blob_len(w->format, w->dek->spec.len)};
+        r = call_wrap(lease, &v, blob);
+        *len = v.expected;
         if (w->dek->value != NULL) {
             (void)lease->call->C_DestroyObject(lease->session, key);
         }
