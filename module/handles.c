@@ -1,20 +1,26 @@
 #include "handles.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
 
-enum { FIRST_ROOM = 64, MOST = 1 << 20, GENERATIONS = 1 << 24 };
+enum { FIRST_ROOM = 64, MOST = 1 << 20, INDEX_BITS = 24, INDEX_MASK = (1 << INDEX_BITS) - 1 };
 
 _Static_assert(sizeof(CK_ULONG) == 8, "handles are 64 bits wide");
 
 struct kw_handle_entry {
     void *object;        /* NULL: free */
-    uint32_t generation; /* 1 to GENERATIONS - 1; 0: worn out */
+    uint32_t uses;       /* ended handles of this entry */
     uint32_t next;       /* in the free list */
 };
 
 void kw_handles_init(struct kw_handles *t, enum kw_handle_kind kind)
 {
-    *t = (struct kw_handles){.kind = kind};
+    uint32_t base = 0;
+    if (getrandom(&base, sizeof base, GRND_NONBLOCK) != (ssize_t)sizeof base) {
+        base = (uint32_t)time(NULL);
+    }
+    *t = (struct kw_handles){.kind = kind, .base = base};
 }
 
 void kw_handles_clear(struct kw_handles *t)
@@ -47,23 +53,23 @@ struct kw_rv kw_handles_add(struct kw_handles *t, void *object, CK_ULONG *handle
             return r;
         }
         i = t->count++;
-        t->entries[i].generation = 1;
+        t->entries[i].uses = 0;
     }
     t->entries[i].object = object;
     t->used++;
-    *handle = (CK_ULONG)t->kind << 56 | (CK_ULONG)t->entries[i].generation << 32 | (i + 1);
+    *handle = (CK_ULONG)t->kind << 56 | (CK_ULONG)(t->base + t->entries[i].uses) << INDEX_BITS | (i + 1);
     return KW_OK;
 }
 
 static struct kw_handle_entry *find(const struct kw_handles *t, CK_ULONG handle)
 {
-    uint32_t i = (uint32_t)handle;
-    uint32_t generation = (uint32_t)(handle >> 32) & (GENERATIONS - 1);
+    uint32_t i = (uint32_t)handle & INDEX_MASK;
+    uint32_t generation = (uint32_t)(handle >> INDEX_BITS);
     if (handle >> 56 != (CK_ULONG)t->kind || i == 0 || i > t->count) {
         return NULL;
     }
     struct kw_handle_entry *e = &t->entries[i - 1];
-    return e->object != NULL && e->generation == generation ? e : NULL;
+    return e->object != NULL && t->base + e->uses == generation ? e : NULL;
 }
 
 void *kw_handles_get(const struct kw_handles *t, CK_ULONG handle)
@@ -80,9 +86,9 @@ void kw_handles_remove(struct kw_handles *t, CK_ULONG handle)
     }
     e->object = NULL;
     t->used--;
-    if (++e->generation < GENERATIONS) { /* else worn out: never used again */
+    if (++e->uses < UINT32_MAX) { /* else worn out: never used again */
         e->next = t->free;
-        t->free = (uint32_t)handle;
+        t->free = (uint32_t)handle & INDEX_MASK;
     }
 }
 

@@ -1,8 +1,8 @@
 /*
  * handles.h: the numbers that callers hold.
  *
- * A handle is kind (8 bits) | generation (24) | index (32): never a pointer, never the vendor's handle, never 0. A stale, foreign or invented one
- * is answered with NULL. The table borrows the objects. No lock of its own: the face's lock is held around every call.
+ * A handle is kind (8 bits) | generation (32) | index (24): never a pointer, never the vendor's handle, never 0. A stale, foreign or invented one
+ * is answered with NULL; generations begin at a random number, so that those of an earlier C_Initialize are stale. The table borrows the objects. No lock of its own: the face's lock is held around every call.
  */
 #ifndef KW_HANDLES_H
 #define KW_HANDLES_H
@@ -20,6 +20,7 @@ struct kw_handles {
     uint32_t room;
     uint32_t free; /* index + 1 of the first free entry; 0: none */
     uint32_t used;
+    uint32_t base; /* the first generation of every entry */
 };
 
 void kw_handles_init(struct kw_handles *t, enum kw_handle_kind kind);
