@@ -14,15 +14,21 @@ static const uint8_t canary_plain[16] = "keyward canary 1";
 
 enum { FIND_BATCH = 16, FRESH_MS = 1000 };
 
+/* The canary that a version had when it was proven. Somebody with the PIN can put another key with another canary in its place; this
+ * process does not take it for the same version any more. It also is the canary of an adopted key, whose CKA_ID has no room for one. */
+struct pin {
+    uint8_t lineage[KW_LINEAGE_SIZE];
+    uint32_t version;
+    uint8_t canary[KW_CANARY_SIZE];
+};
+
 struct kw_cmk {
     const char *label;
     pthread_mutex_t lock;
     struct kw_snapshot *latest;
     struct timespec read_at;
-    bool pinned; /* the canary of an adopted key, whose CKA_ID has no room for one */
-    uint8_t pin_id[KW_CMK_FULL_ID];
-    size_t pin_id_len;
-    uint8_t pin_canary[KW_CANARY_SIZE];
+    size_t pin_count;
+    struct pin pins[KW_VERSIONS_MAX]; /* what was proven, for the life of the process */
 };
 
 struct kw_rv kw_cmk_new(const char *label, struct kw_cmk **out)
@@ -68,16 +74,20 @@ struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version
     return NULL;
 }
 
-/* The attributes of a CMK that are read back, all at once. */
-struct readback {
-    CK_BBOOL token, private, sensitive, extractable, encrypt, decrypt, sign, verify, derive, wrap, unwrap;
-    CK_ULONG type, len;
-    uint8_t id[KW_CMK_FULL_ID + 16];
-    size_t id_len;
-    bool complete;
-};
+static bool is_ours(const struct kw_cmk_readback *a)
+{
+    return a->id_len == KW_CMK_FULL_ID && memcmp(a->id, "kw", 2) == 0;
+}
 
-static struct kw_rv read_attributes(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct readback *out)
+/* SoftHSM shows CKA_VALUE_LEN 0 for a key that came by C_UnwrapKey, so such a version tells its size in the upper half of the origin
+ * byte: 1, 2, 3 for 16, 24, 32 bytes. */
+static CK_ULONG told_length(uint8_t origin)
+{
+    unsigned code = origin >> 4;
+    return code >= 1 && code <= 3 ? 8 + 8 * (CK_ULONG)code : 0;
+}
+
+struct kw_rv kw_cmk_read(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_cmk_readback *out)
 {
     memset(out, 0, sizeof *out);
     CK_ATTRIBUTE t[] = {
@@ -111,11 +121,13 @@ static struct kw_rv read_attributes(struct kw_lease *lease, CK_OBJECT_HANDLE key
         out->complete &= is_id ? t[i].ulValueLen <= sizes[i] : t[i].ulValueLen == sizes[i];
     }
     out->id_len = out->complete ? t[count - 1].ulValueLen : 0;
+    if (out->complete && out->len == 0 && is_ours(out)) {
+        out->len = told_length(out->id[16]);
+    }
     return KW_OK;
 }
 
-/* Why a key with these attributes may not serve as a CMK; NULL when it may. (DESIGN section 4; ATTACKS A01, A07.) */
-static const char *judge(const struct readback *a)
+const char *kw_cmk_judge(const struct kw_cmk_readback *a)
 {
     if (!a->complete) {
         return "the token does not show all its attributes, or its CKA_ID is longer than 64 bytes";
@@ -150,19 +162,6 @@ static uint32_t big_endian(const uint8_t *p, size_t n)
     return v;
 }
 
-static void big_endian_put(uint8_t *p, size_t n, uint32_t v)
-{
-    while (n-- > 0) {
-        p[n] = (uint8_t)v;
-        v >>= 8;
-    }
-}
-
-static bool is_ours(const struct readback *a)
-{
-    return a->id_len == KW_CMK_FULL_ID && memcmp(a->id, "kw", 2) == 0;
-}
-
 static struct kw_rv set_fingerprint(struct kw_cmk_entry *e)
 {
     uint8_t hash[KW_SHA256_SIZE];
@@ -177,33 +176,85 @@ static struct kw_rv set_fingerprint(struct kw_cmk_entry *e)
     return r;
 }
 
+/* The pin of a version, or NULL. The lock is held. */
+static const struct pin *find_pin_locked(const struct kw_cmk *c, const struct kw_version *v)
+{
+    for (size_t i = 0; i < c->pin_count; i++) {
+        if (c->pins[i].version == v->version && memcmp(c->pins[i].lineage, v->lineage, KW_LINEAGE_SIZE) == 0) {
+            return &c->pins[i];
+        }
+    }
+    return NULL;
+}
+
+/* Copies the pinned canary; false when the version has none. */
+static bool get_pin(struct kw_cmk *c, const struct kw_version *v, uint8_t canary[KW_CANARY_SIZE])
+{
+    pthread_mutex_lock(&c->lock);
+    const struct pin *pin = find_pin_locked(c, v);
+    if (pin != NULL) {
+        memcpy(canary, pin->canary, KW_CANARY_SIZE);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return pin != NULL;
+}
+
+static void set_pin(struct kw_cmk *c, const struct kw_version *v, const uint8_t canary[KW_CANARY_SIZE])
+{
+    pthread_mutex_lock(&c->lock);
+    if (find_pin_locked(c, v) == NULL && c->pin_count < KW_VERSIONS_MAX) {
+        struct pin *pin = &c->pins[c->pin_count++];
+        pin->version = v->version;
+        memcpy(pin->lineage, v->lineage, KW_LINEAGE_SIZE);
+        memcpy(pin->canary, canary, KW_CANARY_SIZE);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* A key that was made elsewhere is adopted as version 1; its lineage follows from its label and CKA_ID. */
-static struct kw_rv adopt(struct kw_cmk *c, const struct readback *a, struct kw_cmk_entry *e)
+static struct kw_rv adopt(struct kw_cmk *c, const struct kw_cmk_readback *a, struct kw_cmk_entry *e)
 {
     uint8_t hash[KW_SHA256_SIZE];
     const void *const parts[] = {"keyward adopted", c->label, a->id};
     const size_t lens[] = {16, strlen(c->label) + 1, a->id_len};
     struct kw_rv r = kw_digest_sha256(parts, lens, 3, hash);
+    if (!kw_ok(r)) {
+        return r;
+    }
     memcpy(e->version.lineage, "kw", 2);
     memcpy(e->version.lineage + 2, hash, KW_LINEAGE_SIZE - 2);
     e->version.version = 1;
     e->version.origin = KW_ORIGIN_UNKNOWN;
-    pthread_mutex_lock(&c->lock);
-    bool pinned = c->pinned && c->pin_id_len == a->id_len && memcmp(c->pin_id, a->id, a->id_len) == 0;
-    if (pinned) {
-        memcpy(e->canary, c->pin_canary, sizeof e->canary);
+    if (get_pin(c, &e->version, e->canary)) {
+        return set_fingerprint(e);
     }
-    pthread_mutex_unlock(&c->lock);
-    if (kw_ok(r) && pinned) {
-        r = set_fingerprint(e);
-    }
-    if (kw_ok(r) && !pinned && !a->wrap && e->version.problem == NULL && a->unwrap) {
+    if (!a->wrap && a->unwrap && e->version.problem == NULL) {
         e->version.problem = "it has no canary and may not wrap, so nothing proves which key it is";
     }
-    return r;
+    return KW_OK;
 }
 
-static enum kw_state state_of(const struct readback *a, uint32_t purge)
+/* A version of ours carries its canary in its CKA_ID. */
+static struct kw_rv recognize(struct kw_cmk *c, const struct kw_cmk_readback *a, struct kw_cmk_entry *e)
+{
+    uint8_t pinned[KW_CANARY_SIZE];
+    unsigned origin = a->id[16] & 15;
+    memcpy(e->version.lineage, a->id, KW_LINEAGE_SIZE);
+    e->version.version = big_endian(a->id + 12, 4);
+    e->version.origin = origin <= KW_ORIGIN_IMPORTED ? (enum kw_origin)origin : KW_ORIGIN_UNKNOWN;
+    e->version.created = big_endian(a->id + 17, 3);
+    e->version.purge = big_endian(a->id + 20, 4);
+    memcpy(e->canary, a->id + 24, KW_CANARY_SIZE);
+    if (e->version.purge == KW_CMK_UNFINISHED) {
+        e->version.problem = "it is not finished; `keyward repair` finishes or removes it";
+    }
+    if (get_pin(c, &e->version, pinned) && memcmp(pinned, e->canary, KW_CANARY_SIZE) != 0) {
+        e->version.problem = "another key stands in its place: its fingerprint is not the one that was proven before";
+    }
+    return set_fingerprint(e);
+}
+
+static enum kw_state state_of(const struct kw_cmk_readback *a, uint32_t purge)
 {
     if (a->wrap) {
         return KW_STATE_ACTIVE;
@@ -214,10 +265,9 @@ static enum kw_state state_of(const struct readback *a, uint32_t purge)
     return purge != 0 ? KW_STATE_PENDING : KW_STATE_DISABLED;
 }
 
-static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const struct readback *a,
+static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const struct kw_cmk_readback *a,
                                struct kw_cmk_entry *e)
 {
-    struct kw_rv r = KW_OK;
     memset(e, 0, sizeof *e);
     e->handle = handle;
     e->may_wrap = a->wrap;
@@ -228,18 +278,8 @@ static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const 
     e->version.bits = a->len <= 32 ? (unsigned)a->len * 8 : 0;
     e->version.id_len = a->id_len < KW_CMK_ID_SIZE ? a->id_len : KW_CMK_ID_SIZE;
     memcpy(e->version.id, a->id, e->version.id_len);
-    e->version.problem = judge(a);
-    if (is_ours(a)) {
-        memcpy(e->version.lineage, a->id, KW_LINEAGE_SIZE);
-        e->version.version = big_endian(a->id + 12, 4);
-        e->version.origin = a->id[16] <= KW_ORIGIN_IMPORTED ? (enum kw_origin)a->id[16] : KW_ORIGIN_UNKNOWN;
-        e->version.created = big_endian(a->id + 17, 3);
-        e->version.purge = big_endian(a->id + 20, 4);
-        memcpy(e->canary, a->id + 24, KW_CANARY_SIZE);
-        r = set_fingerprint(e);
-    } else {
-        r = adopt(c, a, e);
-    }
+    e->version.problem = kw_cmk_judge(a);
+    struct kw_rv r = is_ours(a) ? recognize(c, a, e) : adopt(c, a, e);
     e->version.state = e->version.problem != NULL ? KW_STATE_OUT_OF_SERVICE : state_of(a, e->version.purge);
     return r;
 }
@@ -344,8 +384,8 @@ static struct kw_rv read_snapshot(struct kw_lease *lease, struct kw_cmk *c, stru
     atomic_init(&s->references, 1);
     s->epoch = lease->epoch;
     for (size_t i = 0; kw_ok(r) && i < count; i++) {
-        struct readback a;
-        r = read_attributes(lease, handles[i], &a);
+        struct kw_cmk_readback a;
+        r = kw_cmk_read(lease, handles[i], &a);
         if (kw_ok(r)) {
             r = make_entry(c, handles[i], &a, &s->entries[s->count]);
             s->count++;
@@ -386,7 +426,7 @@ static void report_changes(const struct kw_cmk *c, const struct kw_lease *lease,
             known |= from->entries[k].version.version == v->version && from->entries[k].version.problem == v->problem;
         }
         if (v->problem != NULL && !known) {
-            kw_log(KW_LOG_ERROR, "token %s: key %s version %u is out of service: %s; see `keyward check`",
+            kw_log(v->purge == KW_CMK_UNFINISHED ? KW_LOG_INFO : KW_LOG_ERROR, "token %s: key %s version %u is out of service: %s; see `keyward check`",
                    kw_backing_config(lease->backing)->name, c->label, v->version, v->problem);
         }
     }
@@ -428,8 +468,7 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
     return KW_OK;
 }
 
-/* Makes the canary: AES-KW of the known 16 bytes. */
-static struct kw_rv wrap_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE])
+struct kw_rv kw_cmk_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE])
 {
     struct kw_template t = {0};
     kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
@@ -493,18 +532,6 @@ static struct kw_rv open_canary(struct kw_lease *lease, const struct kw_cmk_entr
     return r;
 }
 
-static struct kw_rv pin_canary(struct kw_cmk *c, struct kw_cmk_entry *e, const uint8_t canary[KW_CANARY_SIZE])
-{
-    pthread_mutex_lock(&c->lock);
-    c->pinned = true;
-    c->pin_id_len = e->full_id_len;
-    memcpy(c->pin_id, e->full_id, e->full_id_len);
-    memcpy(c->pin_canary, canary, KW_CANARY_SIZE);
-    c->read_at.tv_sec = 0; /* the next reading shows the fingerprint */
-    pthread_mutex_unlock(&c->lock);
-    return KW_OK;
-}
-
 struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, bool again)
 {
     if (e->version.problem != NULL) {
@@ -518,120 +545,19 @@ struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cm
     }
     uint8_t canary[KW_CANARY_SIZE];
     bool same = true;
-    struct kw_rv r = e->may_wrap ? wrap_canary(lease, e->handle, canary) : open_canary(lease, e, &same);
+    struct kw_rv r = e->may_wrap ? kw_cmk_canary(lease, e->handle, canary) : open_canary(lease, e, &same);
     if (!kw_ok(r)) {
         return r;
     }
     if (e->may_wrap && e->has_canary) {
         same = memcmp(canary, e->canary, sizeof canary) == 0;
-    } else if (e->may_wrap) {
-        r = pin_canary(c, e, canary);
     }
     if (!same) {
         kw_log(KW_LOG_ERROR, "token %s: key %s version %u is not the key that its fingerprint names; it is not used, see "
                              "`keyward check`", kw_backing_config(lease->backing)->name, c->label, e->version.version);
         return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the canary does not fit: another key stands in the place of the CMK");
     }
+    set_pin(c, &e->version, e->has_canary ? e->canary : canary);
     atomic_store(&e->proven, true);
-    return r;
-}
-
-/* The template of DESIGN section 4: every attribute stated. CKA_MODIFIABLE stays true, the state lives in the attributes. */
-static void cmk_template(struct kw_template *t, const struct kw_cmk_plan *plan, const uint8_t *id)
-{
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
-    kw_template_ulong(t, CKA_VALUE_LEN, plan->bits / 8);
-    kw_template_bool(t, CKA_TOKEN, 1);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 1);
-    kw_template_bool(t, CKA_EXTRACTABLE, 0);
-    kw_template_bool(t, CKA_MODIFIABLE, 1);
-    kw_template_bool(t, CKA_WRAP, 1);
-    kw_template_bool(t, CKA_UNWRAP, 1);
-    kw_template_no_usage(t);
-    kw_template_bytes(t, CKA_LABEL, plan->label, strlen(plan->label));
-    kw_template_bytes(t, CKA_ID, id, KW_CMK_FULL_ID);
-}
-
-/* What the token itself shall refuse to whoever holds the PIN. Not every token knows these (HSM-FACTS section 2), so the
- * fences are put up as far as it goes: 2 all, 1 no copies, 0 none. */
-static void add_fences(struct kw_template *t, int fences, struct kw_template *inner)
-{
-    static CK_MECHANISM_TYPE allowed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP};
-    if (fences >= 1) {
-        kw_template_bool(t, CKA_COPYABLE, 0);
-    }
-    if (fences >= 2) {
-        kw_template_data_key(inner);
-        kw_template_bytes(t, CKA_WRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
-        kw_template_bytes(t, CKA_UNWRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
-        kw_template_bytes(t, CKA_ALLOWED_MECHANISMS, allowed, sizeof allowed);
-    }
-}
-
-static struct kw_rv generate(struct kw_lease *lease, const struct kw_cmk_plan *plan, const uint8_t *id,
-                             CK_OBJECT_HANDLE *key)
-{
-    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_RV rv = CKR_GENERAL_ERROR;
-    for (int fences = 2; fences >= 0; fences--) {
-        struct kw_template t = {0};
-        struct kw_template inner = {0};
-        cmk_template(&t, plan, id);
-        add_fences(&t, fences, &inner);
-        rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, key);
-        enum kw_class class = kw_error_class(rv);
-        if (rv == CKR_OK || class == KW_CLASS_SESSION || class == KW_CLASS_DEVICE || class == KW_CLASS_LOGIN) {
-            break;
-        }
-    }
-    return kw_lease_check(lease, rv, "C_GenerateKey");
-}
-
-/* Writes the canary into CKA_ID and reads everything back. */
-static struct kw_rv finish(struct kw_lease *lease, const struct kw_cmk_plan *plan, uint8_t *id, CK_OBJECT_HANDLE key)
-{
-    struct readback a;
-    struct kw_rv r = wrap_canary(lease, key, id + 24);
-    if (kw_ok(r)) {
-        CK_ATTRIBUTE t = {CKA_ID, id, KW_CMK_FULL_ID};
-        r = kw_lease_check(lease, lease->call->C_SetAttributeValue(lease->session, key, &t, 1), "C_SetAttributeValue");
-    }
-    if (kw_ok(r)) {
-        r = read_attributes(lease, key, &a);
-    }
-    if (!kw_ok(r)) {
-        return r;
-    }
-    const char *why = judge(&a);
-    if (why == NULL && (!a.wrap || !a.unwrap || a.len * 8 != plan->bits || a.id_len != KW_CMK_FULL_ID ||
-                        memcmp(a.id, id, KW_CMK_FULL_ID) != 0)) {
-        why = "the token changed what was asked";
-    }
-    if (why != NULL) {
-        kw_log(KW_LOG_ERROR, "token %s: the new key is not as asked (%s) and is destroyed",
-               kw_backing_config(lease->backing)->name, why);
-        return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the token did not make the key as asked");
-    }
-    return KW_OK;
-}
-
-struct kw_rv kw_cmk_create(struct kw_lease *lease, const struct kw_cmk_plan *plan)
-{
-    uint8_t id[KW_CMK_FULL_ID] = {0};
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    memcpy(id, plan->lineage, KW_LINEAGE_SIZE);
-    big_endian_put(id + 12, 4, plan->version);
-    id[16] = KW_ORIGIN_GENERATED;
-    big_endian_put(id + 17, 3, plan->today);
-    struct kw_rv r = generate(lease, plan, id, &key);
-    if (!kw_ok(r)) {
-        return r;
-    }
-    r = finish(lease, plan, id, key);
-    if (!kw_ok(r)) {
-        (void)lease->call->C_DestroyObject(lease->session, key);
-    }
     return r;
 }

@@ -15,6 +15,9 @@
 
 enum { KW_CANARY_SIZE = 24, KW_CMK_FULL_ID = 48, KW_VERSIONS_MAX = 64 };
 
+/* In the place of the day of purge: the version is still being made, and out of service until it is finished on every token. */
+#define KW_CMK_UNFINISHED UINT32_MAX
+
 struct kw_cmk;
 
 struct kw_cmk_entry {
@@ -56,17 +59,20 @@ struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version
  * with lease->failure set when the token is ill; CKR_KEY_FUNCTION_NOT_PERMITTED when the version is out of service or disabled. */
 KW_MUST_USE struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, bool again);
 
-/* What `keyward create` needs. */
-struct kw_cmk_plan {
-    const char *label;
-    unsigned bits; /* 128, 192, 256 */
-    uint8_t lineage[KW_LINEAGE_SIZE];
-    uint32_t version;
-    uint32_t today; /* days since 1970 */
+/* The attributes of a key that decide whether it may serve as a CMK, read all at once. */
+struct kw_cmk_readback {
+    CK_BBOOL token, private, sensitive, extractable, encrypt, decrypt, sign, verify, derive, wrap, unwrap;
+    CK_ULONG type, len; /* CKA_KEY_TYPE, CKA_VALUE_LEN in bytes */
+    uint8_t id[KW_CMK_FULL_ID + 16];
+    size_t id_len;
+    bool complete; /* the token gave every one */
 };
+KW_MUST_USE struct kw_rv kw_cmk_read(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_cmk_readback *out);
 
-/* Creates one AES version in the token with every attribute stated, writes its canary, reads everything back and proves it. What is not
- * as asked is destroyed again. (HSM-FACTS rules 1 and 9; the caller repeats the reading from a fresh connection.) */
-KW_MUST_USE struct kw_rv kw_cmk_create(struct kw_lease *lease, const struct kw_cmk_plan *plan);
+/* Why a key with these attributes may not serve as a CMK, a static sentence; NULL when it may. (DESIGN section 4; ATTACKS A01, A07.) */
+const char *kw_cmk_judge(const struct kw_cmk_readback *a);
+
+/* Makes the canary of a key that may wrap: AES-KW of 16 bytes that everybody knows. */
+KW_MUST_USE struct kw_rv kw_cmk_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE]);
 
 #endif

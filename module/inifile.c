@@ -360,7 +360,7 @@ static size_t content_length(const char *line, size_t len)
 }
 
 /* Control characters (C0, DEL, and C1 as UTF-8) would reach terminals and labels. */
-static const char *text_problem(const char *line, size_t len)
+const char *kw_inifile_text_problem(const char *line, size_t len)
 {
     size_t i = 0;
     while (i < len) {
@@ -406,7 +406,7 @@ static void give_line(struct reader *r, char *line, size_t size)
     if (len > 0 && text[len - 1] == '\r') {
         len--;
     }
-    const char *problem = text_problem(text, len);
+    const char *problem = kw_inifile_text_problem(text, len);
     len = content_length(text, len);
     if (problem == NULL && len > 0) {
         problem = line_problem(r, text, len, size);

@@ -84,6 +84,10 @@ void kw_inifile_clear(struct kw_inifile *file);
 /* Calls each value's setter in the order of the lines. */
 void kw_inifile_apply(const struct kw_inifile_section *section, void *context);
 
+/* What is wrong with text that shall be shown to people, as the end of a sentence (static), or NULL: it must be
+ * UTF-8 without control characters. */
+const char *kw_inifile_text_problem(const char *text, size_t len);
+
 /* Tells and counts a problem that spoils the file; line 0 means the file as a whole. */
 void kw_inifile_problem(struct kw_inifile *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -14,11 +14,10 @@
 #include "log.h"
 #include "trust.h"
 
-enum { PIN_MAX = 1024 }; /* bytes; the modules we know take at most 256 */
+enum { PIN_MAX = 1024 }; /* bytes */
 
 static const char credential_prefix[] = "credential:";
 
-static const char too_long[] = "gives a PIN that is too long; is it the right source?";
 static const char bad_file_source[] = "is not file:/PATH with the whole path; mend it";
 
 bool kw_pin_has_source(const struct kw_config_token *token)
@@ -79,7 +78,7 @@ static const char *pin_problem(const struct kw_secret *pin)
         return "gives an empty PIN; put the PIN there";
     }
     if (len > PIN_MAX) {
-        return too_long;
+        return "gives a PIN that is too long; is it the right source?";
     }
     for (size_t i = 0; i < len; i++) {
         if (bytes[i] == '\0' || bytes[i] == '\n' || bytes[i] == '\r') {
@@ -194,8 +193,7 @@ static struct kw_rv ask_application(const struct kw_config_token *token, struct 
     size_t len = 0;
     const unsigned char *bytes = p11_kit_pin_get_value(given, &len);
     struct kw_secret *pin = NULL;
-    struct kw_rv r =
-        len > PIN_MAX ? refuse(token, token->pin_source, too_long) : kw_secret_dup(bytes, len, &pin);
+    struct kw_rv r = kw_secret_dup(bytes, len, &pin);
     /* p11-kit frees the bytes as they are. An application that kept a reference finds zeros: such a
      * PIN is refused the next time, before it could count as a wrong try. */
     OPENSSL_cleanse((void *)(uintptr_t)bytes, len);

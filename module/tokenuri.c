@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inifile.h"
+
 /* RFC 7512 section 2.3, as far as it can name a token: the rest names objects, slots or libraries. */
 static const char *const path_names[] = {"token", "serial", "manufacturer", "model"};
 /* Section 2.4. module-name would leave it to p11-kit's configuration which file is loaded. */
@@ -74,6 +76,12 @@ static bool field_set(const CK_UTF8CHAR *field, size_t len)
     return i < len && field[i] != '\0';
 }
 
+/* Paths are told to people, and escapes get past the look at the lines. */
+static bool can_be_shown(const char *path)
+{
+    return path == NULL || kw_inifile_text_problem(path, strlen(path)) == NULL;
+}
+
 static const char *parsed_problem(P11KitUri *uri)
 {
     const CK_TOKEN_INFO *info = p11_kit_uri_get_token_info(uri);
@@ -94,6 +102,9 @@ static const char *parsed_problem(P11KitUri *uri)
     }
     const char *source = p11_kit_uri_get_pin_source(uri);
     const char *pin = p11_kit_uri_get_pin_value(uri);
+    if (!can_be_shown(module) || !can_be_shown(source)) {
+        return "has a module-path or pin-source that is not UTF-8 or holds a control character; mend it";
+    }
     if (source != NULL && pin != NULL) {
         return "has both pin-source and pin-value; keep pin-source";
     }

@@ -26,7 +26,15 @@ struct command {
 typedef int verb_fn(struct command *c, int argc, char **argv);
 verb_fn verb_create;
 verb_fn verb_list;
+verb_fn verb_status;
 verb_fn verb_check;
+verb_fn verb_rotate;
+verb_fn verb_disable;
+verb_fn verb_enable;
+verb_fn verb_delete;
+verb_fn verb_recover;
+verb_fn verb_purge;
+verb_fn verb_repair;
 
 /* Prints "keyward: " and the sentence to standard error. */
 void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

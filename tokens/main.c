@@ -14,9 +14,17 @@ static const struct {
     const char *usage;
     const char *help;
 } verbs[] = {
-    {"create", verb_create, "create SLOT [--type aes:128|192|256]", "make the customer-managed key of a slot in its token"},
+    {"create", verb_create, "create SLOT [--type aes:128|192|256] [--json]", "make the slot's key, on every token of the slot"},
     {"list", verb_list, "list [--json]", "show the slots and the versions of their keys"},
+    {"status", verb_status, "status SLOT [--json]", "show the versions of a key: state, age, origin, fingerprint"},
     {"check", verb_check, "check", "reach every token, say what is there and what is wrong"},
+    {"rotate", verb_rotate, "rotate SLOT [--if-older-than DAYS] [--json]", "make a new version, retire the one before"},
+    {"disable", verb_disable, "disable SLOT [--version N] [--json]", "take versions away at once"},
+    {"enable", verb_enable, "enable SLOT [--version N] [--json]", "give disabled versions back"},
+    {"delete", verb_delete, "delete SLOT --version N [--after DAYS] [--json]", "disable a version and set the day of its purge"},
+    {"recover", verb_recover, "recover SLOT --version N [--json]", "take a deletion back"},
+    {"purge", verb_purge, "purge SLOT --version N [--last-version] [--yes] [--json]", "destroy a deleted version after its day"},
+    {"repair", verb_repair, "repair SLOT [--json]", "finish what an interrupted command left half done"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -24,7 +32,7 @@ static void help(FILE *to)
 {
     (void)fputs("usage: keyward [--config FILE] VERB ...\n\n", to);
     for (size_t i = 0; i < VERBS; i++) {
-        (void)fprintf(to, "  keyward %-40s %s\n", verbs[i].usage, verbs[i].help);
+        (void)fprintf(to, "  keyward %s\n      %s\n", verbs[i].usage, verbs[i].help);
     }
     (void)fputs("\n  --config FILE  the configuration; default $KEYWARD_CONF, else /etc/keyward/keyward.conf\n"
                 "  --help, --version\n\n"

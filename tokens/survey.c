@@ -49,8 +49,11 @@ static void judge_version(struct visit *v, struct kw_lease *lease, struct kw_cmk
     struct survey *s = v->survey;
     const char *token = s->slot->tokens[v->member]->name;
     if (e->version.problem != NULL) {
-        problem(s, "slot %s: version %u on token %s is out of service: %s; make the attributes right with the vendor's tool or destroy "
-                   "that object", s->slot->name, e->version.version, token, e->version.problem);
+        problem(s, e->version.purge == KW_CMK_UNFINISHED
+                       ? "slot %s: version %u on token %s is out of service: %s"
+                       : "slot %s: version %u on token %s is out of service: %s; make the attributes right with the vendor's tool or "
+                         "destroy that object",
+                s->slot->name, e->version.version, token, e->version.problem);
         return;
     }
     if (!v->probe || (!e->may_wrap && !e->may_unwrap)) {

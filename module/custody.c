@@ -1,0 +1,317 @@
+#include "custody.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "template.h"
+
+static void big_endian_put(uint8_t *p, size_t n, uint32_t v)
+{
+    while (n-- > 0) {
+        p[n] = (uint8_t)v;
+        v >>= 8;
+    }
+}
+
+/* CKA_ID without the canary. */
+static void make_id(const struct kw_custody_plan *plan, uint8_t id[KW_CMK_FULL_ID])
+{
+    memset(id, 0, KW_CMK_FULL_ID);
+    memcpy(id, plan->lineage, KW_LINEAGE_SIZE);
+    big_endian_put(id + 12, 4, plan->version);
+    id[16] = (uint8_t)plan->origin;
+    if (plan->origin != KW_ORIGIN_GENERATED) {
+        id[16] |= (uint8_t)((plan->bits / 64 - 1) << 4); /* the size, for tokens that do not tell it (cmk.c, told_length) */
+    }
+    big_endian_put(id + 17, 3, plan->today);
+    big_endian_put(id + 20, 4, KW_CMK_UNFINISHED);
+}
+
+/* The template of DESIGN section 4: every attribute stated. CKA_MODIFIABLE stays true, the state lives in the attributes. */
+static void cmk_template(struct kw_template *t, const struct kw_custody_plan *plan, const uint8_t *id)
+{
+    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
+    kw_template_bool(t, CKA_TOKEN, 1);
+    kw_template_bool(t, CKA_PRIVATE, 1);
+    kw_template_bool(t, CKA_SENSITIVE, 1);
+    kw_template_bool(t, CKA_EXTRACTABLE, 0);
+    kw_template_bool(t, CKA_MODIFIABLE, 1);
+    kw_template_bool(t, CKA_WRAP, 1);
+    kw_template_bool(t, CKA_UNWRAP, 1);
+    kw_template_no_usage(t);
+    kw_template_bytes(t, CKA_LABEL, plan->label, strlen(plan->label));
+    kw_template_bytes(t, CKA_ID, id, KW_CMK_FULL_ID);
+}
+
+/* What the token itself shall refuse to whoever holds the PIN. Not every token knows these (HSM-FACTS section 2), so the
+ * fences are put up as far as it goes: 2 all, 1 no copies, 0 none. */
+static void add_fences(struct kw_template *t, int fences, struct kw_template *inner)
+{
+    static CK_MECHANISM_TYPE allowed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP};
+    if (fences >= 1) {
+        kw_template_bool(t, CKA_COPYABLE, 0);
+    }
+    if (fences >= 2) {
+        kw_template_data_key(inner);
+        kw_template_bytes(t, CKA_WRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
+        kw_template_bytes(t, CKA_UNWRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
+        kw_template_bytes(t, CKA_ALLOWED_MECHANISMS, allowed, sizeof allowed);
+    }
+}
+
+/* Whether another template may succeed after this answer. */
+static bool is_about_template(CK_RV rv)
+{
+    enum kw_class class = kw_error_class(rv);
+    return rv != CKR_OK && class != KW_CLASS_SESSION && class != KW_CLASS_DEVICE && class != KW_CLASS_LOGIN;
+}
+
+static struct kw_rv generate(struct kw_lease *lease, const struct kw_custody_plan *plan, const uint8_t *id,
+                             CK_OBJECT_HANDLE *key)
+{
+    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_RV rv = CKR_GENERAL_ERROR;
+    for (int fences = 2; fences >= 0; fences--) {
+        struct kw_template t = {0};
+        struct kw_template inner = {0};
+        cmk_template(&t, plan, id);
+        kw_template_ulong(&t, CKA_VALUE_LEN, plan->bits / 8);
+        add_fences(&t, fences, &inner);
+        rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, key);
+        if (!is_about_template(rv)) {
+            break;
+        }
+    }
+    return kw_lease_check(lease, rv, "C_GenerateKey");
+}
+
+static struct kw_rv not_as_asked(const struct kw_lease *lease, const char *why)
+{
+    kw_log(KW_LOG_ERROR, "token %s: the key is not as asked: %s", kw_backing_config(lease->backing)->name, why);
+    return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the token did not make the key as asked");
+}
+
+/* Writes the canary into CKA_ID and reads everything back. */
+static struct kw_rv finish(struct kw_lease *lease, const struct kw_custody_plan *plan, uint8_t *id, CK_OBJECT_HANDLE key)
+{
+    struct kw_cmk_readback a;
+    struct kw_rv r = kw_cmk_canary(lease, key, id + 24);
+    if (kw_ok(r)) {
+        CK_ATTRIBUTE t = {CKA_ID, id, KW_CMK_FULL_ID};
+        r = kw_lease_check(lease, lease->call->C_SetAttributeValue(lease->session, key, &t, 1), "C_SetAttributeValue");
+    }
+    if (kw_ok(r)) {
+        r = kw_cmk_read(lease, key, &a);
+    }
+    if (!kw_ok(r)) {
+        return r;
+    }
+    const char *why = kw_cmk_judge(&a);
+    if (why == NULL && (!a.wrap || !a.unwrap || a.len * 8 != plan->bits || a.id_len != KW_CMK_FULL_ID ||
+                        memcmp(a.id, id, KW_CMK_FULL_ID) != 0)) {
+        why = "the token changed what was asked";
+    }
+    return why == NULL ? KW_OK : not_as_asked(lease, why);
+}
+
+struct kw_rv kw_custody_generate(struct kw_lease *lease, const struct kw_custody_plan *plan)
+{
+    uint8_t id[KW_CMK_FULL_ID];
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    make_id(plan, id);
+    struct kw_rv r = generate(lease, plan, id, &key);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = finish(lease, plan, id, key);
+    if (!kw_ok(r)) {
+        (void)lease->call->C_DestroyObject(lease->session, key);
+    }
+    return r;
+}
+
+struct kw_rv kw_custody_change(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct kw_custody_state *to)
+{
+    struct kw_template t = {0};
+    struct kw_cmk_readback a;
+    uint8_t id[KW_CMK_FULL_ID];
+    bool ours = e->full_id_len == KW_CMK_FULL_ID;
+    memcpy(id, e->full_id, sizeof id);
+    big_endian_put(id + 20, 4, to->purge);
+    kw_template_bool(&t, CKA_WRAP, to->wrap);
+    kw_template_bool(&t, CKA_UNWRAP, to->unwrap);
+    if (ours) {
+        kw_template_bytes(&t, CKA_ID, id, sizeof id);
+    } else if (to->purge != 0) {
+        return KW_FAIL(CKR_ATTRIBUTE_READ_ONLY, "the key was not made by Keyward: its CKA_ID has no room for a day of purge");
+    }
+    CK_RV rv = lease->call->C_SetAttributeValue(lease->session, e->handle, t.items, t.count);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_SetAttributeValue");
+    if (kw_ok(r)) {
+        r = kw_cmk_read(lease, e->handle, &a);
+    }
+    if (kw_ok(r) && (!a.complete || a.wrap != to->wrap || a.unwrap != to->unwrap || (ours && memcmp(a.id, id, sizeof id) != 0))) {
+        r = not_as_asked(lease, "it did not keep the new state");
+    }
+    return r;
+}
+
+struct kw_rv kw_custody_destroy(struct kw_lease *lease, const struct kw_cmk_entry *e)
+{
+    return kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, e->handle), "C_DestroyObject");
+}
+
+struct kw_rv kw_custody_begin(struct kw_lease *lease, unsigned bits, struct kw_custody_source *out)
+{
+    struct kw_template t = {0};
+    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_AES);
+    kw_template_ulong(&t, CKA_VALUE_LEN, bits / 8);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_PRIVATE, 1);
+    kw_template_bool(&t, CKA_SENSITIVE, 1);
+    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
+    kw_template_data_key(&t);
+    CK_RV rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, &key);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_GenerateKey");
+    if (kw_ok(r)) {
+        *out = (struct kw_custody_source){key, lease->epoch};
+    }
+    return r;
+}
+
+void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *source)
+{
+    if (source->epoch == lease->epoch) {
+        (void)lease->call->C_DestroyObject(lease->session, source->key);
+    }
+}
+
+/* The public half of the transport key as numbers. */
+static struct kw_rv read_public(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_custody_receiver *out)
+{
+    CK_ATTRIBUTE t[] = {
+        {CKA_MODULUS, out->modulus, sizeof out->modulus},
+        {CKA_PUBLIC_EXPONENT, out->exponent, sizeof out->exponent},
+    };
+    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, t, 2);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_GetAttributeValue");
+    if (kw_ok(r) && (t[0].ulValueLen != sizeof out->modulus || t[1].ulValueLen > sizeof out->exponent)) {
+        r = not_as_asked(lease, "the transport key has another size");
+    }
+    out->exponent_len = kw_ok(r) ? t[1].ulValueLen : 0;
+    return r;
+}
+
+struct kw_rv kw_custody_prepare(struct kw_lease *lease, struct kw_custody_receiver *out)
+{
+    static const uint8_t exponent[] = {1, 0, 1};
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
+    struct kw_template pub = {0};
+    struct kw_template priv = {0};
+    kw_template_bool(&pub, CKA_TOKEN, 0);
+    kw_template_ulong(&pub, CKA_MODULUS_BITS, KW_TRANSPORT_BITS);
+    kw_template_bytes(&pub, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
+    kw_template_bool(&pub, CKA_ENCRYPT, 0);
+    kw_template_bool(&pub, CKA_VERIFY, 0);
+    kw_template_bool(&pub, CKA_WRAP, 1);
+    kw_template_bool(&priv, CKA_TOKEN, 0);
+    kw_template_bool(&priv, CKA_PRIVATE, 1);
+    kw_template_bool(&priv, CKA_SENSITIVE, 1);
+    kw_template_bool(&priv, CKA_EXTRACTABLE, 0);
+    kw_template_bool(&priv, CKA_DECRYPT, 0);
+    kw_template_bool(&priv, CKA_SIGN, 0);
+    kw_template_bool(&priv, CKA_UNWRAP, 1);
+    CK_RV rv = lease->call->C_GenerateKeyPair(lease->session, &mechanism, pub.items, pub.count, priv.items, priv.count,
+                                              &public_key, &out->private_key);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_GenerateKeyPair");
+    if (kw_ok(r)) {
+        out->epoch = lease->epoch;
+        r = read_public(lease, public_key, out);
+        (void)lease->call->C_DestroyObject(lease->session, public_key);
+    }
+    return r;
+}
+
+/* OAEP with SHA-1, the one hash that every token of HSM-FACTS does; SHA-1 is no weakness inside OAEP. */
+static const CK_RSA_PKCS_OAEP_PARAMS oaep_sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+
+struct kw_rv kw_custody_send(struct kw_lease *lease, const struct kw_custody_source *source,
+                             const struct kw_custody_receiver *to, uint8_t *blob)
+{
+    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
+    CK_ULONG len = KW_TRANSPORT_BYTES;
+    struct kw_template t = {0};
+    if (source->epoch != lease->epoch) {
+        return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the first token was lost on the way");
+    }
+    kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_WRAP, 1);
+    kw_template_bool(&t, CKA_ENCRYPT, 0);
+    kw_template_bool(&t, CKA_VERIFY, 0);
+    kw_template_bytes(&t, CKA_MODULUS, to->modulus, sizeof to->modulus);
+    kw_template_bytes(&t, CKA_PUBLIC_EXPONENT, to->exponent, to->exponent_len);
+    CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &public_key);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_CreateObject");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = kw_lease_check(lease, lease->call->C_WrapKey(lease->session, &mechanism, public_key, source->key, blob, &len), "C_WrapKey");
+    (void)lease->call->C_DestroyObject(lease->session, public_key);
+    if (kw_ok(r) && len != KW_TRANSPORT_BYTES) {
+        r = not_as_asked(lease, "the wrapped key has another size");
+    }
+    return r;
+}
+
+static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_custody_receiver *receiver, const uint8_t *blob,
+                                   const struct kw_custody_plan *plan, CK_OBJECT_HANDLE *key)
+{
+    uint8_t id[KW_CMK_FULL_ID];
+    CK_BYTE copy[KW_TRANSPORT_BYTES];
+    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    CK_RV rv = CKR_GENERAL_ERROR;
+    make_id(plan, id);
+    memcpy(copy, blob, sizeof copy);
+    for (int fences = 2; fences >= 0; fences--) {
+        struct kw_template t = {0};
+        struct kw_template inner = {0};
+        cmk_template(&t, plan, id);
+        add_fences(&t, fences, &inner);
+        rv = lease->call->C_UnwrapKey(lease->session, &mechanism, receiver->private_key, copy, sizeof copy, t.items, t.count, key);
+        if (!is_about_template(rv)) {
+            break;
+        }
+    }
+    return kw_lease_check(lease, rv, "C_UnwrapKey");
+}
+
+struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_receiver *receiver, const uint8_t *blob,
+                                const struct kw_custody_plan *plan)
+{
+    uint8_t id[KW_CMK_FULL_ID];
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    if (receiver->epoch != lease->epoch) {
+        return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the token was lost on the way");
+    }
+    make_id(plan, id);
+    struct kw_rv r = unwrap_version(lease, receiver, blob, plan, &key);
+    (void)lease->call->C_DestroyObject(lease->session, receiver->private_key);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = finish(lease, plan, id, key);
+    if (!kw_ok(r)) {
+        (void)lease->call->C_DestroyObject(lease->session, key);
+    }
+    return r;
+}

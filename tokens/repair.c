@@ -1,0 +1,147 @@
+/* keyward repair SLOT: finishes, or takes back, what a lifecycle command left half done. */
+#include <stdio.h>
+
+#include "lineage.h"
+#include "show.h"
+
+/* How far a state is from use; the furthest one of all tokens wins, because taking a key away must not be undone by a crash. */
+static int restraint(const struct kw_version *v)
+{
+    switch (v->state) {
+    case KW_STATE_ACTIVE:
+        return 0;
+    case KW_STATE_RETIRED:
+        return 1;
+    case KW_STATE_DISABLED:
+        return 2;
+    case KW_STATE_PENDING:
+        return 3;
+    default:
+        return -1; /* out of service: not for repair to judge */
+    }
+}
+
+struct finding {
+    size_t present;    /* tokens that have the version */
+    size_t unfinished; /* of those, unfinished */
+    bool broken;       /* out of service for another reason */
+    const struct kw_version *most; /* the one with the most restraint */
+};
+
+static struct finding examine(const struct lineage *l, uint32_t version)
+{
+    struct finding f = {0};
+    for (size_t i = 0; i < l->slot->token_count; i++) {
+        const struct kw_cmk_entry *e = lineage_at(l, i, version);
+        if (e == NULL) {
+            continue;
+        }
+        f.present++;
+        if (e->version.purge == KW_CMK_UNFINISHED) {
+            f.unfinished++;
+        } else if (restraint(&e->version) < 0) {
+            f.broken = true;
+        } else if (f.most == NULL || restraint(&e->version) > restraint(f.most)) {
+            f.most = &e->version;
+        }
+    }
+    return f;
+}
+
+static struct kw_custody_state state_of(const struct kw_version *v)
+{
+    return (struct kw_custody_state){.wrap = v->state == KW_STATE_ACTIVE,
+                                     .unwrap = v->state == KW_STATE_ACTIVE || v->state == KW_STATE_RETIRED,
+                                     .purge = v->state == KW_STATE_PENDING ? v->purge : 0};
+}
+
+static bool differs(const struct lineage *l, uint32_t version, const struct kw_version *from)
+{
+    for (size_t i = 0; i < l->slot->token_count; i++) {
+        const struct kw_cmk_entry *e = lineage_at(l, i, version);
+        if (e != NULL && (e->version.state != from->state || e->version.purge != from->purge)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A version that is not in every token. An unfinished one was never used; a pending one was being purged. */
+static bool repair_partial(struct lineage *l, uint32_t version, const struct finding *f)
+{
+    bool purging = f->most != NULL && f->most->state == KW_STATE_PENDING && f->most->purge <= lineage_today();
+    if (f->unfinished != f->present && !purging) {
+        command_say("slot %s: version %u is missing in %zu of %zu tokens and cannot be copied there; take those tokens out of `tokens =`",
+                    l->slot->name, version, l->slot->token_count - f->present, l->slot->token_count);
+        return false;
+    }
+    (void)fprintf(stderr, "version %u: %s, removed\n", version, purging ? "its purge was interrupted" : "it was not finished");
+    return lineage_destroy(l, version);
+}
+
+static bool repair_version(struct lineage *l, uint32_t version)
+{
+    const struct finding f = examine(l, version);
+    if (f.broken) {
+        command_say("slot %s: version %u is out of service: %s", l->slot->name, version, lineage_any(l, version)->version.problem);
+        return false;
+    }
+    if (f.present < l->slot->token_count) {
+        return repair_partial(l, version, &f);
+    }
+    if (f.unfinished == f.present) {
+        /* every token has it, but nobody was told: whether its canary was written everywhere is not known */
+        (void)fprintf(stderr, "version %u: it was not finished, removed\n", version);
+        return lineage_destroy(l, version);
+    }
+    if (f.unfinished > 0) {
+        (void)fprintf(stderr, "version %u: finished on every token\n", version);
+        return lineage_finish(l, version);
+    }
+    if (differs(l, version, f.most)) {
+        const struct kw_custody_state to = state_of(f.most);
+        (void)fprintf(stderr, "version %u: %s on every token\n", version, kw_state_name(f.most->state));
+        return lineage_change(l, version, &to);
+    }
+    return true;
+}
+
+/* An interrupted rotation leaves two active versions. */
+static bool retire_older(struct lineage *l)
+{
+    const struct kw_custody_state retired = {.wrap = false, .unwrap = true};
+    uint32_t versions[KW_VERSIONS_MAX];
+    size_t count = lineage_versions(l, versions);
+    bool active = false;
+    bool ok = true;
+    for (size_t i = 0; i < count; i++) {
+        if (lineage_any(l, versions[i])->version.state != KW_STATE_ACTIVE) {
+            continue;
+        }
+        if (active) {
+            (void)fprintf(stderr, "version %u: retired, a newer one is active\n", versions[i]);
+            ok = lineage_change(l, versions[i], &retired) && ok;
+        }
+        active = true;
+    }
+    return ok;
+}
+
+int verb_repair(struct command *c, int argc, char **argv)
+{
+    struct show_options o;
+    struct lineage l;
+    uint32_t versions[KW_VERSIONS_MAX];
+    if (!show_parse(argc, argv, "j", &o)) {
+        return USAGE;
+    }
+    bool ok = lineage_open(c, o.slot, &l);
+    size_t count = ok ? lineage_versions(&l, versions) : 0;
+    for (size_t i = 0; i < count; i++) {
+        ok = repair_version(&l, versions[i]) && ok;
+    }
+    ok = ok && retire_older(&l);
+    const struct kw_config_slot *slot = l.slot;
+    lineage_close(&l);
+    return ok ? show_slot(c, slot, o.json) : FAILED;
+}
