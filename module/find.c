@@ -130,7 +130,7 @@ static struct kw_rv collect_locked(const struct kw_slot *slot, const struct filt
 }
 
 /* Claims the session's search, so that a second C_FindObjectsInit is refused while the first one reads the token. */
-static struct kw_rv begin(struct kw_session *s, bool *in)
+static struct kw_rv begin(struct kw_session *s, uint64_t *search, bool *in)
 {
     struct kw_rv r = KW_OK;
     kw_face_lock();
@@ -138,6 +138,7 @@ static struct kw_rv begin(struct kw_session *s, bool *in)
         r = KW_FAIL(CKR_OPERATION_ACTIVE, "a search is active in this session");
     } else {
         s->finding = true;
+        *search = ++s->search;
         *in = s->slot->logged_in;
     }
     kw_face_unlock();
@@ -148,11 +149,12 @@ struct kw_rv kw_find_init(struct kw_session *s, const CK_ATTRIBUTE *template, CK
 {
     struct filter f;
     bool in = false;
+    uint64_t search = 0;
     struct kw_rv r = take_filter(template, count, &f);
     if (!kw_ok(r)) {
         return r;
     }
-    r = begin(s, &in);
+    r = begin(s, &search, &in);
     if (!kw_ok(r)) {
         free(f.wanted);
         return r;
@@ -161,10 +163,11 @@ struct kw_rv kw_find_init(struct kw_session *s, const CK_ATTRIBUTE *template, CK
         r = kw_object_refresh(s, !f.only_cmks);
     }
     kw_face_lock();
-    if (kw_ok(r) && in && !f.never && s->finding) {
+    bool mine = s->finding && s->search == search;
+    if (kw_ok(r) && in && !f.never && mine) {
         r = collect_locked(s->slot, &f, &s->found, &s->found_count);
     }
-    if (!kw_ok(r)) {
+    if (!kw_ok(r) && mine) {
         kw_session_end_find_locked(s);
     }
     kw_face_unlock();

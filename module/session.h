@@ -8,6 +8,8 @@
 #ifndef KW_SESSION_H
 #define KW_SESSION_H
 
+#include <stdint.h>
+
 #include "error.h"
 
 struct kw_library;
@@ -20,6 +22,7 @@ struct kw_session {
     bool rw;
     bool closed;
     bool finding;            /* C_FindObjectsInit has been called */
+    uint64_t search;         /* counts searches, so that one that was cancelled meanwhile is not taken for the next */
     CK_OBJECT_HANDLE *found; /* what it found; owned */
     size_t found_count;
     size_t found_next;
