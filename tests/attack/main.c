@@ -1,0 +1,161 @@
+/* Runs every attack on the bare token and through Keyward, each in a process of its own, and prints the table. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "scene.h"
+
+enum { DEADLINE_S = 180 };
+
+static const char *const names[] = {"Keyward", "SoftHSM in Keyward's place", "NSS in Keyward's place"};
+
+struct options {
+    enum module module; /* in Keyward's place, or KEYWARD */
+    bool verbose;
+    const char *only;
+};
+
+struct tally {
+    unsigned rows;
+    unsigned bare;
+    unsigned keyward;
+    unsigned odd;
+    unsigned broken;
+    unsigned unproven;
+};
+
+/* In a process of its own. */
+static void play(const struct attack *a, enum module module, attack_fn *attack, struct report *report)
+{
+    struct scene s;
+    (void)alarm(DEADLINE_S);
+    report->verdict = BROKEN;
+    (void)snprintf(report->note, sizeof report->note, "%s died or hung", a->id);
+    scene_start(&s, module, report);
+    report->note[0] = '\0';
+    enum verdict verdict = attack(&s);
+    scene_stop(&s);
+    report->verdict = verdict;
+}
+
+static void run(const struct attack *a, enum module module, attack_fn *attack, struct report *out)
+{
+    struct report *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = 0;
+    *out = (struct report){.verdict = BROKEN};
+    if (shared == MAP_FAILED) {
+        return;
+    }
+    *shared = *out;
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        play(a, module, attack, shared);
+        _exit(0);
+    }
+    bool good = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    *out = *shared;
+    if (!good) {
+        out->verdict = BROKEN;
+        (void)snprintf(out->note, sizeof out->note, "the process ended with status 0x%x", (unsigned)status);
+    }
+    (void)munmap(shared, sizeof *shared);
+}
+
+static const char *word(const struct report *r)
+{
+    static const char *const words[] = {"refused", "succeeds", "n/a", "broken"};
+    return r->verdict == REFUSED && r->odd ? "refused, oddly" : words[r->verdict];
+}
+
+static void tell(const struct options *o, const char *side, const struct report *r)
+{
+    bool wrong = r->verdict == BROKEN || r->odd;
+    if (r->note[0] != '\0' && (wrong || o->verbose)) {
+        (void)printf("      %s: %s\n", side, r->note);
+    }
+}
+
+static void row(const struct options *o, const struct attack *a, struct tally *tally)
+{
+    struct report bare = {.verdict = NOT_APPLICABLE};
+    struct report keyward;
+    if (a->bare != NULL) {
+        run(a, SOFTHSM, a->bare, &bare);
+    } else {
+        (void)snprintf(bare.note, sizeof bare.note, "%s", a->reason);
+    }
+    run(a, o->module, a->keyward, &keyward);
+    (void)printf("%-4s | %-51s | %-10s | %s\n", a->id, a->name, word(&bare), word(&keyward));
+    tell(o, "bare token", &bare);
+    tell(o, names[o->module], &keyward);
+    (void)fflush(stdout);
+    tally->rows++;
+    tally->bare += bare.verdict == SUCCEEDS;
+    tally->keyward += keyward.verdict == SUCCEEDS;
+    tally->odd += keyward.odd;
+    tally->broken += bare.verdict == BROKEN;
+    tally->broken += keyward.verdict == BROKEN;
+    const unsigned bits[] = {0, PROVEN_SOFTHSM, PROVEN_NSS};
+    tally->unproven += (a->proven & bits[o->module]) != 0 && keyward.verdict != SUCCEEDS;
+}
+
+static int conclude(const struct options *o, const struct tally *t)
+{
+    if (t->rows == 0) {
+        (void)fprintf(stderr, "attack: there is no attack '%s'\n", o->only);
+        return 2;
+    }
+    (void)printf("\n%u rows. Bare token: %u succeed. %s: %u succeed", t->rows, t->bare,
+                 names[o->module], t->keyward);
+    if (o->module != KEYWARD) {
+        (void)printf(", %u that should do not.\n", t->unproven);
+        return t->unproven + t->broken > 0;
+    }
+    (void)printf(", %u refused with another answer than the right one, %u broken.\n", t->odd, t->broken);
+    return t->keyward + t->odd + t->broken > 0;
+}
+
+static bool read_options(int argc, char **argv, struct options *o)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--stand-in=softhsm") == 0) {
+            o->module = SOFTHSM;
+        } else if (strcmp(argv[i], "--stand-in=nss") == 0) {
+            o->module = NSS;
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            o->verbose = true;
+        } else if (argv[i][0] != '-') {
+            o->only = argv[i];
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    struct tally tally = {0};
+    unsigned count = 0;
+    const struct attack *rows = attack_table(&count);
+    if (!read_options(argc, argv, &o)) {
+        (void)fprintf(stderr, "usage: attack [--stand-in=softhsm|nss] [--verbose] [ID]\n"
+                              "  --stand-in  a vendor's module in Keyward's place: fails unless the attacks marked so succeed\n");
+        return 2;
+    }
+    (void)setenv("ATTACK_COUNTING", ATTACK_COUNTING_PATH, 0);
+    (void)printf("id   | %-51s | bare token | %s\n", "attack", names[o.module]);
+    (void)printf("-----|-----------------------------------------------------|------------|---------------\n");
+    for (unsigned i = 0; i < count; i++) {
+        if (o.only == NULL || strncmp(rows[i].id, o.only, strlen(o.only)) == 0) {
+            row(&o, &rows[i], &tally);
+        }
+    }
+    return conclude(&o, &tally);
+}
