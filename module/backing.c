@@ -1,17 +1,17 @@
 #include "backing.h"
 
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "digest.h"
+#include "clock.h"
 #include "log.h"
 #include "pin.h"
+#include "recall.h"
+#include "refusals.h"
 #include "vendor.h"
 
 enum {
@@ -20,15 +20,8 @@ enum {
     CONNECT_TRIES = 10, /* HSM-FACTS rule 10 */
     BACKOFF_MS = 50,
     BACKOFF_MOST_MS = 1000,
-    WRONG_MOST = 8,    /* wrong PINs remembered */
-    RECALL = 1024,     /* object handles remembered */
     SLOTS_MOST = 4096, /* of a vendor's module */
     PROBLEM = 320
-};
-
-struct recall {
-    uint8_t key[8];
-    CK_OBJECT_HANDLE handle;
 };
 
 struct kw_backing {
@@ -48,32 +41,13 @@ struct kw_backing {
     unsigned users;
     bool logged_in;
     struct kw_secret *pin;   /* that worked; while users > 0 */
-    struct kw_secret *wrong; /* WRONG_MOST salted digests of PINs that did not */
-    unsigned wrong_count;
+    struct kw_refusals refusals;
     struct timespec retry_at;
     unsigned failures;
     char problem[PROBLEM];
     struct kw_profile profile;
-    struct recall recall[RECALL];
+    struct kw_recall recall; /* of this epoch */
 };
-
-static void later(struct timespec *t, long ms)
-{
-    (void)clock_gettime(CLOCK_MONOTONIC, t);
-    t->tv_sec += ms / 1000;
-    t->tv_nsec += ms % 1000 * 1000000L;
-    if (t->tv_nsec >= 1000000000L) {
-        t->tv_sec++;
-        t->tv_nsec -= 1000000000L;
-    }
-}
-
-static bool is_past(const struct timespec *t)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
-}
 
 /* A random number below `below`, for jitter only. */
 static unsigned jitter(unsigned below)
@@ -87,17 +61,13 @@ static unsigned jitter(unsigned below)
 
 struct kw_rv kw_backing_new(const struct kw_config_token *config, struct kw_backing **out)
 {
-    pthread_condattr_t attr;
     struct kw_backing *b = calloc(1, sizeof *b);
     if (b == NULL) {
         return KW_FAIL(CKR_HOST_MEMORY, "no memory for a backing token");
     }
     b->config = config;
     (void)pthread_mutex_init(&b->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&b->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    kw_clock_cond_init(&b->changed);
     *out = b;
     return KW_OK;
 }
@@ -118,13 +88,12 @@ static void disconnect_locked(struct kw_backing *b)
     b->open -= b->idle;
     b->idle = 0;
     b->epoch++;
-    memset(b->recall, 0, sizeof b->recall);
+    kw_recall_clear(&b->recall);
 }
 
 static struct kw_rv begin_exclusive_locked(struct kw_backing *b)
 {
-    struct timespec until;
-    later(&until, WAIT_MS);
+    struct timespec until = kw_clock_in(WAIT_MS);
     while (b->exclusive) {
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0 && b->exclusive) {
             return KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
@@ -226,7 +195,7 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
         ms = BACKOFF_MOST_MS;
     }
     b->failures++;
-    later(&b->retry_at, ms - (long)jitter((unsigned)ms / 4 + 1));
+    b->retry_at = kw_clock_in(ms - (long)jitter((unsigned)ms / 4 + 1));
     (void)snprintf(sentence, sizeof sentence,
                    rv == CKR_TOKEN_NOT_RECOGNIZED
                        ? "token %s: its uri fits more than one token of %s; add serial= to the uri (pkcs11-tool -L)"
@@ -247,7 +216,7 @@ static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST 
         goto done;
     }
     disconnect_locked(b);
-    if (b->failures > 0 && !is_past(&b->retry_at)) {
+    if (b->failures > 0 && !kw_clock_is_past(&b->retry_at)) {
         r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token was absent a moment ago");
         goto done;
     }
@@ -355,8 +324,7 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
 /* A session: an idle one, a new one, or one that somebody gives back within WAIT_MS. The lock is held; given up meanwhile. */
 static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
-    struct timespec until;
-    later(&until, WAIT_MS);
+    struct timespec until = kw_clock_in(WAIT_MS);
     while (b->idle == 0 && b->open >= POOL) {
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
             return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
@@ -389,43 +357,6 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
     return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
 }
 
-static struct kw_rv pin_digest(const struct kw_secret *pin, const uint8_t salt[16], uint8_t out[KW_SHA256_SIZE])
-{
-    const void *const parts[] = {salt, kw_secret_peek(pin)};
-    const size_t lens[] = {16, kw_secret_len(pin)};
-    return kw_digest_sha256(parts, lens, 2, out);
-}
-
-/* The store of wrong PINs: 16 bytes of salt, then digests. Kept in a secret because PINs are easily guessed from a digest. */
-static bool is_known_wrong(struct kw_backing *b, const struct kw_secret *pin)
-{
-    uint8_t digest[KW_SHA256_SIZE];
-    if (b->wrong == NULL || !kw_ok(pin_digest(pin, kw_secret_peek(b->wrong), digest))) {
-        return false;
-    }
-    bool known = false;
-    for (unsigned i = 0; i < b->wrong_count; i++) {
-        known |= CRYPTO_memcmp(kw_secret_peek(b->wrong) + 16 + i * sizeof digest, digest, sizeof digest) == 0;
-    }
-    return known;
-}
-
-static void remember_wrong(struct kw_backing *b, const struct kw_secret *pin)
-{
-    if (b->wrong == NULL) {
-        if (!kw_ok(kw_secret_new(16 + WRONG_MOST * KW_SHA256_SIZE, &b->wrong))) {
-            return;
-        }
-        if (getrandom(kw_secret_bytes(b->wrong), 16, 0) != 16) {
-            kw_log(KW_LOG_DEBUG, "no salt for the digests of wrong PINs; they go unsalted");
-        }
-    }
-    unsigned i = b->wrong_count < WRONG_MOST ? b->wrong_count++ : jitter(WRONG_MOST);
-    if (!kw_ok(pin_digest(pin, kw_secret_peek(b->wrong), kw_secret_bytes(b->wrong) + 16 + i * KW_SHA256_SIZE))) {
-        b->wrong_count--;
-    }
-}
-
 /* What must hold before a PIN is sent (DESIGN section 3). `info` is fresh. */
 static struct kw_rv may_send_pin(struct kw_backing *b, const CK_TOKEN_INFO *info, const struct kw_secret *pin)
 {
@@ -441,7 +372,7 @@ static struct kw_rv may_send_pin(struct kw_backing *b, const CK_TOKEN_INFO *info
         (info->ulMinPinLen < 4096 && len < info->ulMinPinLen)) {
         return KW_FAIL(CKR_PIN_LEN_RANGE, "no PIN of the backing token has this length");
     }
-    if (is_known_wrong(b, pin)) {
+    if (kw_refusals_has(&b->refusals, pin)) {
         return KW_FAIL(CKR_PIN_INCORRECT, "this PIN was refused before and is not sent again; restart after setting it right");
     }
     return KW_OK;
@@ -467,8 +398,8 @@ static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin
     }
     rv = lease->call->C_Login(lease->session, CKU_USER, kw_secret_bytes(copy), kw_secret_len(copy));
     kw_secret_free(copy);
-    if (rv == CKR_PIN_INCORRECT) {
-        remember_wrong(b, pin);
+    if (rv == CKR_PIN_INCORRECT && !kw_ok(kw_refusals_add(&b->refusals, pin))) {
+        kw_log(KW_LOG_WARNING, "token %s: that this PIN was refused cannot be remembered", b->config->name);
     }
     if (rv == CKR_USER_ALREADY_LOGGED_IN) {
         /* Somebody else in this process has logged in: no proof of this PIN, but the operator's own source needs none. */
@@ -655,7 +586,7 @@ void kw_backing_logout(struct kw_backing *b)
     CK_SESSION_HANDLE pool[POOL];
     memcpy(pool, b->pool, sizeof pool);
     b->idle = 0;
-    memset(b->recall, 0, sizeof b->recall);
+    kw_recall_clear(&b->recall);
     pthread_mutex_unlock(&b->lock);
     if (out && kw_ok(kw_backing_lease(b, false, &lease))) {
         (void)lease.call->C_Logout(lease.session);
@@ -685,7 +616,7 @@ void kw_backing_free(struct kw_backing *b)
         kw_vendor_leave(b->vendor);
     }
     kw_secret_free(b->pin);
-    kw_secret_free(b->wrong);
+    kw_refusals_clear(&b->refusals);
     (void)pthread_mutex_destroy(&b->lock);
     (void)pthread_cond_destroy(&b->changed);
     free(b);
@@ -722,20 +653,11 @@ struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name)
     return KW_FAIL(translate(rv), "the backing token refused a call");
 }
 
-static struct recall *recall_at(struct kw_backing *b, const uint8_t key[8])
-{
-    return &b->recall[(key[0] << 8 | key[1]) % RECALL];
-}
-
 CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8])
 {
     struct kw_backing *b = lease->backing;
-    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     pthread_mutex_lock(&b->lock);
-    const struct recall *r = recall_at(b, key);
-    if (b->epoch == lease->epoch && memcmp(r->key, key, sizeof r->key) == 0) {
-        handle = r->handle;
-    }
+    CK_OBJECT_HANDLE handle = b->epoch == lease->epoch ? kw_recall_get(&b->recall, key) : CK_INVALID_HANDLE;
     pthread_mutex_unlock(&b->lock);
     return handle;
 }
@@ -744,10 +666,8 @@ void kw_lease_remember(const struct kw_lease *lease, const uint8_t key[8], CK_OB
 {
     struct kw_backing *b = lease->backing;
     pthread_mutex_lock(&b->lock);
-    struct recall *r = recall_at(b, key);
-    if (b->epoch == lease->epoch && (handle != CK_INVALID_HANDLE || memcmp(r->key, key, sizeof r->key) == 0)) {
-        memcpy(r->key, key, sizeof r->key);
-        r->handle = handle;
+    if (b->epoch == lease->epoch) {
+        kw_recall_set(&b->recall, key, handle);
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -772,12 +692,4 @@ CK_SLOT_ID kw_lease_slot(const struct kw_lease *lease)
     CK_SLOT_ID slot = lease->backing->slot;
     pthread_mutex_unlock(&lease->backing->lock);
     return slot;
-}
-
-bool kw_backing_epoch_is(struct kw_backing *b, unsigned long epoch)
-{
-    pthread_mutex_lock(&b->lock);
-    bool same = b->connected && b->epoch == epoch;
-    pthread_mutex_unlock(&b->lock);
-    return same;
 }

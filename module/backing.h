@@ -88,7 +88,4 @@ void kw_backing_set_profile(struct kw_backing *b, const struct kw_profile *profi
 /* The vendor's slot id of the token. */
 CK_SLOT_ID kw_lease_slot(const struct kw_lease *lease);
 
-/* Whether handles of `epoch` are still good. */
-bool kw_backing_epoch_is(struct kw_backing *b, unsigned long epoch);
-
 #endif

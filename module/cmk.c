@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "digest.h"
 #include "log.h"
 #include "template.h"
@@ -434,12 +434,10 @@ static void report_changes(const struct kw_cmk *c, const struct kw_lease *lease,
 
 struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    const struct timespec now = kw_clock_in(0);
     pthread_mutex_lock(&c->lock);
-    long age = (now.tv_sec - c->read_at.tv_sec) * 1000 + (now.tv_nsec - c->read_at.tv_nsec) / 1000000;
     bool good = c->latest != NULL && c->latest->epoch == lease->epoch && !again;
-    if (good && age >= FRESH_MS) {
+    if (good && kw_clock_since(&c->read_at) >= FRESH_MS) {
         c->read_at = now; /* this caller reads again, the others go on with what is there */
         good = false;
     }

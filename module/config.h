@@ -3,8 +3,8 @@
  *
  * kw_config_load gives a tree of plain values that the caller owns and frees with kw_config_free. It checks everything
  * that can be checked without a token: syntax, unknown and duplicate names, references, residency (geo), permissions.
- * Problems that spoil one slot only (a token whose URI cannot be used, a module file that is not there, a PIN file with wrong
- * permissions) are kept with that token: its slots have no token, the others work. Everything else fails the load.
+ * Problems that spoil one slot only (a module file that is not there, a PIN file that is missing or has wrong permissions)
+ * are kept with that token: its slots have no token, the others work. Everything else fails the load.
  * Every problem is a sentence "file:line: what is wrong; what to do". No locks.
  */
 #ifndef KW_CONFIG_H
@@ -28,7 +28,7 @@ enum { KW_MECHANISMS_STANDARD = 1, KW_MECHANISMS_ENVELOPE = 2 };
 struct kw_config_token {
     char name[KW_CONFIG_NAME_MAX + 1];
     int line;            /* of its section */
-    P11KitUri *uri;      /* token attributes to match (p11_kit_uri_match_token_info); NULL when `problem` says why */
+    P11KitUri *uri;      /* token attributes to match (p11_kit_uri_match_token_info); never NULL once loaded */
     char *module_path;   /* from the URI's module-path; absolute */
     char *pin_source;    /* from the URI, or NULL */
     char *pin_value;     /* from the URI, or NULL; tests only; wiped by free */

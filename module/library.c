@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attrs.h"
+#include "clock.h"
 #include "digest.h"
 #include "log.h"
 #include "secret.h"
@@ -20,13 +20,13 @@ enum { FINALIZE_WAIT_MS = 10000 };
 enum state { OFF, STARTING, ON, STOPPING };
 
 static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t state_changed = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t state_changed;
 static enum state state;
 static unsigned inside;
 static struct kw_library *library;
 
 static pthread_mutex_t face_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t face_changed_cond = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t face_changed_cond;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void fork_prepare(void)
@@ -49,16 +49,19 @@ static void fork_child(void)
     kw_digest_forked();
     kw_log_forked();
     (void)pthread_mutex_init(&state_lock, NULL);
-    (void)pthread_cond_init(&state_changed, NULL);
     (void)pthread_mutex_init(&face_lock, NULL);
-    (void)pthread_cond_init(&face_changed_cond, NULL);
+    kw_clock_cond_init(&state_changed);
+    kw_clock_cond_init(&face_changed_cond);
     state = OFF;
     inside = 0;
     library = NULL;
 }
 
-static void watch_forks(void)
+/* Once, before anything else. */
+static void prepare_process(void)
 {
+    kw_clock_cond_init(&state_changed);
+    kw_clock_cond_init(&face_changed_cond);
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
@@ -77,22 +80,9 @@ void kw_face_unlock(void)
     pthread_mutex_unlock(&face_lock);
 }
 
-static struct timespec in_ms(long ms)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_REALTIME, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += ms % 1000 * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000L;
-    }
-    return t;
-}
-
 bool kw_face_wait(long ms)
 {
-    struct timespec until = in_ms(ms);
+    struct timespec until = kw_clock_in(ms);
     return pthread_cond_timedwait(&face_changed_cond, &face_lock, &until) == 0;
 }
 
@@ -208,7 +198,7 @@ struct kw_rv kw_library_initialize(const void *args)
     const char *path = NULL;
     struct kw_library *l = NULL;
     struct kw_rv r = KW_OK;
-    (void)pthread_once(&once, watch_forks);
+    (void)pthread_once(&once, prepare_process);
     pthread_mutex_lock(&state_lock);
     bool free_to_start = state == OFF;
     if (free_to_start) {
@@ -240,7 +230,7 @@ struct kw_rv kw_library_finalize(const void *reserved)
     } else if (reserved != NULL) {
         r = KW_FAIL(CKR_ARGUMENTS_BAD, "pReserved of C_Finalize is not NULL");
     } else {
-        struct timespec until = in_ms(FINALIZE_WAIT_MS);
+        struct timespec until = kw_clock_in(FINALIZE_WAIT_MS);
         state = STOPPING;
         while (inside > 0 && pthread_cond_timedwait(&state_changed, &state_lock, &until) == 0) {
         }

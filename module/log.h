@@ -2,7 +2,8 @@
  * log.h: sentences for the operator. What is wrong, where, and what to do.
  *
  * Sinks: "syslog" (default), "stderr", "file:PATH", "none"; the environment variable KEYWARD_LOG overrides the
- * configuration's `log =`. Never holds key bytes, PINs or plaintext: no function here takes a kw_secret.
+ * configuration's `log =`. Environment variables are ignored in set-user-id programs (secure_getenv).
+ * Never holds key bytes, PINs or plaintext: no function here takes a kw_secret.
  * Thread-safe (one leaf mutex, never held while anything else is called); safe in a forked child after kw_log_forked.
  */
 #ifndef KW_LOG_H

@@ -121,7 +121,7 @@ static struct kw_rv run_on(struct kw_members *m, struct member *one, const struc
             lease.failure = CKR_OK;
         }
         kw_backing_return(&lease);
-        *outage = is_outage(class);
+        *outage = is_outage(class) && !job->once; /* what may have been made here is not made elsewhere as well */
         if (!may_repeat(job, class, attempt)) {
             return r;
         }

@@ -1,13 +1,8 @@
 #include "template.h"
 
-#include <stdlib.h>
-
 static CK_ATTRIBUTE *next(struct kw_template *t, CK_ATTRIBUTE_TYPE type)
 {
-    if (t->count >= KW_TEMPLATE_MAX) {
-        abort();
-    }
-    CK_ATTRIBUTE *a = &t->items[t->count++];
+    CK_ATTRIBUTE *a = &t->items[t->count < KW_TEMPLATE_MAX ? t->count++ : KW_TEMPLATE_MAX];
     a->type = type;
     return a;
 }
@@ -15,7 +10,7 @@ static CK_ATTRIBUTE *next(struct kw_template *t, CK_ATTRIBUTE_TYPE type)
 void kw_template_bool(struct kw_template *t, CK_ATTRIBUTE_TYPE type, int value)
 {
     CK_ATTRIBUTE *a = next(t, type);
-    CK_BBOOL *b = &t->values[t->count - 1].b;
+    CK_BBOOL *b = &t->values[a - t->items].b;
     *b = value ? CK_TRUE : CK_FALSE;
     a->pValue = b;
     a->ulValueLen = sizeof *b;
@@ -24,7 +19,7 @@ void kw_template_bool(struct kw_template *t, CK_ATTRIBUTE_TYPE type, int value)
 void kw_template_ulong(struct kw_template *t, CK_ATTRIBUTE_TYPE type, CK_ULONG value)
 {
     CK_ATTRIBUTE *a = next(t, type);
-    CK_ULONG *u = &t->values[t->count - 1].u;
+    CK_ULONG *u = &t->values[a - t->items].u;
     *u = value;
     a->pValue = u;
     a->ulValueLen = sizeof *u;

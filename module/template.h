@@ -2,7 +2,8 @@
  * template.h: building the attribute templates that go to a vendor's module.
  *
  * A kw_template is a fixed array on the caller's stack with room for the small values in it; byte strings are borrowed. Nothing
- * is allocated, no locks. Overflow is a programming error and aborts: the number of attributes is known where a template is built.
+ * is allocated, no locks. The number of attributes is known where a template is built; one too many goes to a spare place that is
+ * not sent (tests/unit/template_test.c sees to it that none is).
  */
 #ifndef KW_TEMPLATE_H
 #define KW_TEMPLATE_H
@@ -11,15 +12,15 @@
 
 #include "cryptoki.h"
 
-enum { KW_TEMPLATE_MAX = 24 };
+enum { KW_TEMPLATE_MAX = 32 };
 
 struct kw_template {
     CK_ULONG count;
-    CK_ATTRIBUTE items[KW_TEMPLATE_MAX];
+    CK_ATTRIBUTE items[KW_TEMPLATE_MAX + 1];
     union {
         CK_BBOOL b;
         CK_ULONG u;
-    } values[KW_TEMPLATE_MAX];
+    } values[KW_TEMPLATE_MAX + 1];
 };
 
 void kw_template_bool(struct kw_template *t, CK_ATTRIBUTE_TYPE type, int value);

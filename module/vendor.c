@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "log.h"
 
 enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
@@ -34,25 +34,8 @@ static _Thread_local unsigned mine; /* how often this thread is inside some vend
 
 static void init_sync(struct kw_vendor *v)
 {
-    pthread_condattr_t attr;
     (void)pthread_mutex_init(&v->lock, NULL);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&v->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
-static struct timespec in_ms(long ms)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += ms % 1000 * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000L;
-    }
-    return t;
+    kw_clock_cond_init(&v->changed);
 }
 
 static void vendor_free(struct kw_vendor *v)
@@ -140,7 +123,7 @@ static struct kw_rv start_locked(struct kw_vendor *v)
         v->foreign = foreign;
         v->epoch++;
         v->connections = 0;
-        (void)clock_gettime(CLOCK_MONOTONIC, &v->since);
+        v->since = kw_clock_in(0);
     }
     pthread_cond_broadcast(&v->changed);
     if (rv != CKR_OK) {
@@ -154,7 +137,7 @@ static struct kw_rv start_locked(struct kw_vendor *v)
 /* Waits until nobody is inside; false when time runs out. The lock is held, busy is set. */
 static bool wait_empty_locked(struct kw_vendor *v, long ms)
 {
-    struct timespec until = in_ms(ms);
+    struct timespec until = kw_clock_in(ms);
     while (v->inside > 0) {
         if (pthread_cond_timedwait(&v->changed, &v->lock, &until) != 0) {
             return v->inside == 0;
@@ -166,7 +149,7 @@ static bool wait_empty_locked(struct kw_vendor *v, long ms)
 /* Waits while a restart runs; false when time runs out. The lock is held. */
 static bool wait_idle_locked(struct kw_vendor *v, long ms)
 {
-    struct timespec until = in_ms(ms);
+    struct timespec until = kw_clock_in(ms);
     while (v->busy) {
         if (pthread_cond_timedwait(&v->changed, &v->lock, &until) != 0) {
             return !v->busy;
@@ -241,11 +224,8 @@ void kw_vendor_connected(struct kw_vendor *v)
 
 bool kw_vendor_may_restart(struct kw_vendor *v)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
     pthread_mutex_lock(&v->lock);
-    long ms = (now.tv_sec - v->since.tv_sec) * 1000 + (now.tv_nsec - v->since.tv_nsec) / 1000000;
-    bool may = v->connections == 0 || ms < START_MS;
+    bool may = v->connections == 0 || kw_clock_since(&v->since) < START_MS;
     pthread_mutex_unlock(&v->lock);
     return may;
 }

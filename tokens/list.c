@@ -16,7 +16,7 @@ static int list_slots(struct command *c, json_t *array)
     for (size_t i = 0; i < c->config->slot_count; i++) {
         survey_slot(c, &c->config->slots[i], false, s);
         if (array != NULL) {
-            (void)json_array_append_new(array, show_json(s));
+            (void)json_array_append_new(array, show_json(s, false));
         } else {
             show_text(s, false);
         }

@@ -32,7 +32,7 @@ static const char *origin_text(enum kw_origin origin)
     return names[origin];
 }
 
-static json_t *version_json(const struct survey *s, const struct survey_row *row)
+static json_t *version_json(const struct survey *s, const struct survey_row *row, bool detail)
 {
     const struct kw_version *v = &row->version;
     char type[16];
@@ -43,20 +43,24 @@ static json_t *version_json(const struct survey *s, const struct survey_row *row
             (void)json_array_append_new(tokens, json_string(s->slot->tokens[i]->name));
         }
     }
-    json_t *o = json_pack("{s:I, s:s, s:s, s:o, s:o, s:s}", "version", (json_int_t)v->version, "state", kw_state_name(v->state),
+    json_t *o = json_pack("{s:I, s:s, s:s, s:o, s:o}", "version", (json_int_t)v->version, "state", kw_state_name(v->state),
                           "type", type, "fingerprint", v->has_fingerprint ? json_string(command_fingerprint(v)) : json_null(),
-                          "tokens", tokens, "origin", origin_text(v->origin));
+                          "tokens", tokens);
+    if (!detail) {
+        return o;
+    }
+    (void)json_object_set_new(o, "origin", json_string(origin_text(v->origin)));
     (void)json_object_set_new(o, "created", string_or_null(day_text(v->created)));
     (void)json_object_set_new(o, "age_days", v->created == 0 ? json_null() : json_integer((json_int_t)lineage_today() - v->created));
     (void)json_object_set_new(o, "purge_on", string_or_null(day_text(v->purge)));
     return o;
 }
 
-json_t *show_json(const struct survey *s)
+json_t *show_json(const struct survey *s, bool detail)
 {
     json_t *versions = json_array();
     for (size_t i = 0; i < s->count; i++) {
-        (void)json_array_append_new(versions, version_json(s, &s->rows[i]));
+        (void)json_array_append_new(versions, version_json(s, &s->rows[i], detail));
     }
     return json_pack("{s:s, s:o, s:o, s:s, s:o}", "slot", s->slot->name, "tenant", string_or_null(s->slot->tenant), "geo",
                      string_or_null(s->slot->geo), "key", s->slot->key, "versions", versions);
@@ -108,7 +112,7 @@ int show_slot(struct command *c, const struct kw_config_slot *slot, bool json)
     }
     survey_slot(c, slot, false, s);
     if (json) {
-        json_t *o = show_json(s);
+        json_t *o = show_json(s, true);
         (void)json_dumpf(o, stdout, JSON_INDENT(2));
         (void)putchar('\n');
         json_decref(o);

@@ -1,8 +1,8 @@
 /*
  * show.h: a slot and the versions of its key, as text or as JSON, for every verb that prints them.
  *
- * JSON: {"slot", "tenant", "geo", "key", "versions": [{"version", "state", "type", "fingerprint", "tokens", "origin", "created", "age_days",
- * "purge_on"}]}; dates are YYYY-MM-DD or null. Text: one line for the slot, one for each version.
+ * JSON: {"slot", "tenant", "geo", "key", "versions": [{"version", "state", "type", "fingerprint", "tokens"}]}; with detail each version has
+ * "origin", "created", "age_days" and "purge_on" as well; dates are YYYY-MM-DD or null. Text: one line for the slot, one for each version.
  */
 #ifndef KW_SHOW_H
 #define KW_SHOW_H
@@ -11,8 +11,8 @@
 
 #include "survey.h"
 
-json_t *show_json(const struct survey *s);
 /* `detail`: age, origin and day of purge as well. */
+json_t *show_json(const struct survey *s, bool detail);
 void show_text(const struct survey *s, bool detail);
 
 /* Surveys the slot and prints it in the way that a lifecycle verb ends. Returns the exit status: DONE, or FAILED when a token fell away. */

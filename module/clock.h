@@ -1,0 +1,23 @@
+/*
+ * clock.h: the monotonic clock for deadlines and ages. Pure; no locks.
+ */
+#ifndef KW_CLOCK_H
+#define KW_CLOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <time.h>
+
+/* The time `ms` milliseconds from now, on CLOCK_MONOTONIC. */
+struct timespec kw_clock_in(long ms);
+
+/* Whether that time has come. */
+bool kw_clock_is_past(const struct timespec *t);
+
+/* Milliseconds since then. */
+long kw_clock_since(const struct timespec *t);
+
+/* A condition whose timed waits take times of kw_clock_in. */
+void kw_clock_cond_init(pthread_cond_t *cond);
+
+#endif

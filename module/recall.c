@@ -1,0 +1,29 @@
+#include "recall.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static size_t at(const uint8_t name[KW_RECALL_NAME])
+{
+    return (size_t)(name[0] << 8 | name[1]) % KW_RECALL_SIZE; /* names are random */
+}
+
+void kw_recall_clear(struct kw_recall *r)
+{
+    memset(r, 0, sizeof *r);
+}
+
+CK_OBJECT_HANDLE kw_recall_get(const struct kw_recall *r, const uint8_t name[KW_RECALL_NAME])
+{
+    const struct kw_recall_entry *e = &r->entries[at(name)];
+    return memcmp(e->name, name, KW_RECALL_NAME) == 0 ? e->handle : CK_INVALID_HANDLE;
+}
+
+void kw_recall_set(struct kw_recall *r, const uint8_t name[KW_RECALL_NAME], CK_OBJECT_HANDLE handle)
+{
+    struct kw_recall_entry *e = &r->entries[at(name)];
+    if (handle != CK_INVALID_HANDLE || memcmp(e->name, name, KW_RECALL_NAME) == 0) {
+        memcpy(e->name, name, KW_RECALL_NAME);
+        e->handle = handle;
+    }
+}

@@ -1,0 +1,25 @@
+/*
+ * refusals.h: the PINs that a token has refused, so that a wrong one is sent once per process and value (DESIGN section 3).
+ *
+ * Kept as salted digests inside a kw_secret, because a PIN is easily guessed from its digest. Storage of the caller, zero at first,
+ * cleared by kw_refusals_clear; guarded by the caller.
+ */
+#ifndef KW_REFUSALS_H
+#define KW_REFUSALS_H
+
+#include "secret.h"
+
+struct kw_refusals {
+    struct kw_secret *digests; /* salt, then `count` digests */
+    unsigned count;
+};
+
+/* Whether this PIN was refused before. */
+bool kw_refusals_has(const struct kw_refusals *r, const struct kw_secret *pin);
+
+/* Remembers it; the oldest of eight is forgotten. CKR_HOST_MEMORY, CKR_FUNCTION_FAILED (no random numbers). */
+KW_MUST_USE struct kw_rv kw_refusals_add(struct kw_refusals *r, const struct kw_secret *pin);
+
+void kw_refusals_clear(struct kw_refusals *r);
+
+#endif
