@@ -466,16 +466,22 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
     return KW_OK;
 }
 
+/* What the canary holds, as a session object. */
+static void canary_template(struct kw_template *t)
+{
+    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+    kw_template_bool(t, CKA_TOKEN, 0);
+    kw_template_bool(t, CKA_PRIVATE, 1);
+    kw_template_bool(t, CKA_SENSITIVE, 0);
+    kw_template_bool(t, CKA_EXTRACTABLE, 1);
+    kw_template_data_key(t);
+}
+
 struct kw_rv kw_cmk_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE])
 {
     struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 0);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
+    canary_template(&t);
     kw_template_bytes(&t, CKA_VALUE, canary_plain, sizeof canary_plain);
     CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
     CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &plain);
@@ -502,13 +508,7 @@ struct kw_rv kw_cmk_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t
 static struct kw_rv open_canary(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same)
 {
     struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 0);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
+    canary_template(&t);
     CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
     CK_BYTE blob[KW_CANARY_SIZE];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;

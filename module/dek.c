@@ -89,6 +89,17 @@ static void named_template(struct kw_template *t, const struct kw_dek_spec *s, c
     kw_template_bytes(t, CKA_ID, tag->id, tag->id_len);
 }
 
+/* Gives the data key a new name and begins the template that carries it. */
+static struct kw_rv begin_named(struct kw_template *t, const struct kw_dek_owner *owner, struct kw_dek *dek, struct tag *tag)
+{
+    struct kw_rv r = new_name(dek);
+    if (kw_ok(r)) {
+        make_tag(owner, dek, tag);
+        named_template(t, &dek->spec, tag);
+    }
+    return r;
+}
+
 /* Whether the token kept what was asked (HSM-FACTS rule 1: openCryptoki ignores some of it on unwrap). */
 static struct kw_rv verify(struct kw_lease *lease, CK_OBJECT_HANDLE handle, const struct kw_dek_spec *s)
 {
@@ -140,12 +151,10 @@ struct kw_rv kw_dek_generate(struct kw_lease *lease, const struct kw_dek_owner *
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct kw_template t = {0};
     struct tag tag;
-    struct kw_rv r = new_name(dek);
+    struct kw_rv r = begin_named(&t, owner, dek, &tag);
     if (!kw_ok(r)) {
         return r;
     }
-    make_tag(owner, dek, &tag);
-    named_template(&t, &dek->spec, &tag);
     kw_template_ulong(&t, CKA_VALUE_LEN, dek->spec.len);
     CK_RV rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, &handle);
     return keep(lease, handle, check_made(lease, rv, handle, "C_GenerateKey"), dek);
@@ -157,12 +166,10 @@ struct kw_rv kw_dek_import(struct kw_lease *lease, const struct kw_dek_owner *ow
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct kw_template t = {0};
     struct tag tag;
-    struct kw_rv r = new_name(dek);
+    struct kw_rv r = begin_named(&t, owner, dek, &tag);
     if (!kw_ok(r)) {
         return r;
     }
-    make_tag(owner, dek, &tag);
-    named_template(&t, &dek->spec, &tag);
     kw_template_bytes(&t, CKA_VALUE, kw_secret_peek(value), kw_secret_len(value));
     CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &handle);
     return keep(lease, handle, check_made(lease, rv, handle, "C_CreateObject"), dek);
@@ -288,15 +295,13 @@ static struct kw_rv unwrap_to_token(struct kw_lease *lease, const struct kw_dek_
     if (kw_ok(r) && !fits(blob, dek->spec.type, len)) {
         r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key holds no data key of this type");
     }
+    dek->spec.len = len;
     if (kw_ok(r)) {
-        r = new_name(dek);
+        r = begin_named(&t, owner, dek, &tag);
     }
     if (!kw_ok(r)) {
         return r;
     }
-    dek->spec.len = len;
-    make_tag(owner, dek, &tag);
-    named_template(&t, &dek->spec, &tag);
     r = unwrap_object(lease, blob, &t, &handle);
     return keep(lease, handle, r, dek);
 }

@@ -100,6 +100,13 @@ struct kw_rv kw_slot_find(CK_SLOT_ID id, struct kw_slot **out)
     return KW_FAIL(CKR_SLOT_ID_INVALID, "there is no such slot");
 }
 
+/* The slot of an id, and what its token says now. */
+static struct kw_rv reach(CK_SLOT_ID id, struct kw_slot **slot, struct kw_engine_token *token)
+{
+    struct kw_rv r = kw_slot_find(id, slot);
+    return kw_ok(r) ? kw_engine_reach(kw_library()->engine, (*slot)->index, token) : r;
+}
+
 static bool is_present(const struct kw_slot *slot)
 {
     struct kw_engine_token token;
@@ -172,10 +179,7 @@ struct kw_rv kw_slot_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
     if (info == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the information");
     }
-    struct kw_rv r = kw_slot_find(id, &slot);
-    if (kw_ok(r)) {
-        r = kw_engine_reach(kw_library()->engine, slot->index, &token);
-    }
+    struct kw_rv r = reach(id, &slot, &token);
     if (!kw_ok(r)) {
         return r;
     }
@@ -220,10 +224,7 @@ struct kw_rv kw_slot_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG
     if (count == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the number of mechanisms");
     }
-    struct kw_rv r = kw_slot_find(id, &slot);
-    if (kw_ok(r)) {
-        r = kw_engine_reach(kw_library()->engine, slot->index, &token);
-    }
+    struct kw_rv r = reach(id, &slot, &token);
     if (!kw_ok(r)) {
         return r;
     }
@@ -253,10 +254,7 @@ struct kw_rv kw_slot_mechanism_info(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_ME
     if (info == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the information");
     }
-    struct kw_rv r = kw_slot_find(id, &slot);
-    if (kw_ok(r)) {
-        r = kw_engine_reach(kw_library()->engine, slot->index, &token);
-    }
+    struct kw_rv r = reach(id, &slot, &token);
     if (!kw_ok(r)) {
         return r;
     }
