@@ -25,7 +25,8 @@ static bool unwraps_readable(struct scene *s, enum where w, enum say sensitive, 
     sheet_secret(&t, CKK_AES, false);
     say(&t, CKA_SENSITIVE, sensitive);
     say(&t, CKA_EXTRACTABLE, extractable);
-    CK_RV rv = scene_unwrap(s, w, &(struct scene_opening){CKM_AES_KEY_WRAP, s->places[w].master, &blob}, &t, &key);
+    CK_RV rv =
+        scene_unwrap(s, w, &(struct scene_opening){CKM_AES_KEY_WRAP, s->places[w].master, &blob}, &t, &key);
     if (w == SEALED && sensitive == NO) {
         scene_expect(s, rv, CKR_TEMPLATE_INCONSISTENT, "C_UnwrapKey {SENSITIVE false} in a sealed slot");
     }
@@ -76,8 +77,9 @@ enum verdict attack_launder_sealed(struct scene *s)
 }
 
 /*
- * In a readable slot the broker may have data keys in clear, by configuration. What must hold: nothing is readable that was not asked
- * to be (CKA_SENSITIVE false and CKA_EXTRACTABLE not false), a sensitive object stays so, and the master key never shows its value.
+ * In a readable slot the broker may have data keys in clear, by configuration. What must hold:
+ * nothing is readable that was not asked to be (CKA_SENSITIVE false and CKA_EXTRACTABLE not false),
+ * a sensitive object stays so, and the master key never shows its value.
  */
 enum verdict attack_launder_readable(struct scene *s)
 {
@@ -109,11 +111,25 @@ static const struct {
     CK_ATTRIBUTE_TYPE type;
     CK_BBOOL value;
 } flips[] = {
-    {CKA_ENCRYPT, CK_TRUE},      {CKA_DECRYPT, CK_TRUE},     {CKA_SIGN, CK_TRUE},       {CKA_VERIFY, CK_TRUE},
-    {CKA_DERIVE, CK_TRUE},       {CKA_WRAP, CK_TRUE},        {CKA_UNWRAP, CK_TRUE},     {CKA_WRAP, CK_FALSE},
-    {CKA_UNWRAP, CK_FALSE},      {CKA_SENSITIVE, CK_FALSE},  {CKA_EXTRACTABLE, CK_TRUE}, {CKA_PRIVATE, CK_FALSE},
-    {CKA_TOKEN, CK_FALSE},       {CKA_MODIFIABLE, CK_TRUE},  {CKA_COPYABLE, CK_TRUE},   {CKA_TRUSTED, CK_TRUE},
-    {CKA_ALWAYS_SENSITIVE, CK_TRUE}, {CKA_NEVER_EXTRACTABLE, CK_TRUE}, {CKA_LOCAL, CK_TRUE},
+    {CKA_ENCRYPT, CK_TRUE},
+    {CKA_DECRYPT, CK_TRUE},
+    {CKA_SIGN, CK_TRUE},
+    {CKA_VERIFY, CK_TRUE},
+    {CKA_DERIVE, CK_TRUE},
+    {CKA_WRAP, CK_TRUE},
+    {CKA_UNWRAP, CK_TRUE},
+    {CKA_WRAP, CK_FALSE},
+    {CKA_UNWRAP, CK_FALSE},
+    {CKA_SENSITIVE, CK_FALSE},
+    {CKA_EXTRACTABLE, CK_TRUE},
+    {CKA_PRIVATE, CK_FALSE},
+    {CKA_TOKEN, CK_FALSE},
+    {CKA_MODIFIABLE, CK_TRUE},
+    {CKA_COPYABLE, CK_TRUE},
+    {CKA_TRUSTED, CK_TRUE},
+    {CKA_ALWAYS_SENSITIVE, CK_TRUE},
+    {CKA_NEVER_EXTRACTABLE, CK_TRUE},
+    {CKA_LOCAL, CK_TRUE},
     {CKA_WRAP_WITH_TRUSTED, CK_FALSE},
 };
 
@@ -138,7 +154,8 @@ static bool flips_here(struct scene *s, CK_OBJECT_HANDLE key)
 enum verdict attack_flip_here(struct scene *s)
 {
     scene_enter(s, ALPHA);
-    return flips_here(s, s->places[ALPHA].master) || flips_here(s, scene_data_key(s, ALPHA, true)) ? SUCCEEDS : REFUSED;
+    return flips_here(s, s->places[ALPHA].master) || flips_here(s, scene_data_key(s, ALPHA, true)) ? SUCCEEDS
+                                                                                                   : REFUSED;
 }
 
 static void set_outside(struct scene *s, CK_ATTRIBUTE_TYPE type, bool value)
@@ -304,17 +321,22 @@ enum verdict attack_allowed_mechanisms(struct scene *s)
     struct blob out;
     scene_plant(s, PLANTED, PLANT_KW_ONLY, value);
     scene_enter(s, PLANTED);
-    scene_need(s, s->places[PLANTED].master != 0 && scene_try_wrap(s, PLANTED) == CKR_OK, "the planted key does not wrap");
+    scene_need(s, s->places[PLANTED].master != 0 && scene_try_wrap(s, PLANTED) == CKR_OK,
+               "the planted key does not wrap");
     struct cipher_key known = {value, sizeof value};
     cipher_kwp_iv(iv, sizeof s->dek);
-    scene_need(s, cipher_seal(cipher_known_forward, &known, iv, s->dek, sizeof s->dek, blob.bytes), "AES");
+    scene_need(s,
+               cipher_seal(&(struct cipher_mill){cipher_known_forward, &known}, iv, s->dek, sizeof s->dek,
+                           blob.bytes),
+               "AES");
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         CK_OBJECT_HANDLE key = 0;
         CK_OBJECT_HANDLE keys[2] = {s->places[PLANTED].master, scene_data_key(s, PLANTED, true)};
         struct sheet t = {0};
         sheet_data_key(&t, CKK_AES, false);
         const struct scene_opening o = {others[i], keys[0], &blob};
-        if (scene_wrap(s, PLANTED, others[i], keys, &out) == CKR_OK || scene_unwrap(s, PLANTED, &o, &t, &key) == CKR_OK) {
+        if (scene_wrap(s, PLANTED, others[i], keys, &out) == CKR_OK ||
+            scene_unwrap(s, PLANTED, &o, &t, &key) == CKR_OK) {
             scene_note(s, "mechanism 0x%lx is done though it is not in CKA_ALLOWED_MECHANISMS", others[i]);
             return SUCCEEDS;
         }

@@ -7,8 +7,9 @@
 enum { CONJURED = 2000, MECHANISMS_TO = 0x4100 };
 
 static const CK_MECHANISM_TYPE listed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP};
-static const CK_MECHANISM_TYPE never[] = {CKM_AES_CBC,  CKM_AES_CBC_PAD, CKM_AES_ECB,    CKM_AES_CTR,      CKM_AES_GCM,
-                                          CKM_RSA_PKCS, CKM_RSA_X_509,   CKM_RSA_PKCS_OAEP, 0x1054 /* RSA_AES_KEY_WRAP */};
+static const CK_MECHANISM_TYPE never[] = {CKM_AES_CBC,   CKM_AES_CBC_PAD,   CKM_AES_ECB,
+                                          CKM_AES_CTR,   CKM_AES_GCM,       CKM_RSA_PKCS,
+                                          CKM_RSA_X_509, CKM_RSA_PKCS_OAEP, 0x1054 /* RSA_AES_KEY_WRAP */};
 enum { LISTED = sizeof listed / sizeof listed[0], NEVER = sizeof never / sizeof never[0] };
 
 static bool is_listed(CK_MECHANISM_TYPE type)
@@ -28,7 +29,8 @@ static CK_RV unwrap_by(struct scene *s, CK_MECHANISM *m, CK_OBJECT_HANDLE with, 
     struct sheet t = {0};
     CK_OBJECT_HANDLE key = 0;
     sheet_data_key(&t, CKK_AES, false);
-    CK_RV rv = s->p11->C_UnwrapKey(s->places[ALPHA].session, m, with, blob->bytes, blob->len, t.items, t.count, &key);
+    CK_RV rv = s->p11->C_UnwrapKey(s->places[ALPHA].session, m, with, blob->bytes, blob->len, t.items,
+                                   t.count, &key);
     if (rv == CKR_OK) {
         scene_destroy(s, ALPHA, key);
     }
@@ -91,7 +93,8 @@ static bool conjures(struct scene *s, CK_MECHANISM *m)
         accepted += unwrap_by(s, m, s->places[ALPHA].master, &blob) == CKR_OK;
     }
     if (accepted > 0) {
-        scene_note(s, "mechanism 0x%lx: %u of %u random blobs were accepted", m->mechanism, accepted, CONJURED);
+        scene_note(s, "mechanism 0x%lx: %u of %u random blobs were accepted", m->mechanism, accepted,
+                   CONJURED);
     }
     return accepted > 0;
 }
@@ -116,7 +119,8 @@ enum verdict attack_conjure(struct scene *s)
     return REFUSED;
 }
 
-/* A generic secret of len bytes, wrapped and unwrapped: refused, or exactly what it was. True when it comes back as something else. */
+/* A generic secret of len bytes, wrapped and unwrapped: refused, or exactly what it was. True when
+ * it comes back as something else. */
 static bool comes_back_changed(struct scene *s, CK_MECHANISM_TYPE mechanism, size_t len)
 {
     uint8_t value[64];
@@ -161,8 +165,8 @@ enum verdict attack_length(struct scene *s)
     return changed > 0 ? SUCCEEDS : REFUSED;
 }
 
-/* A blob of an AES-256 key taken for another type or another length. (AES-KW carries no type: AES-256 and a generic secret of
- * 32 bytes are one blob, and neither has a usage in Keyward.) */
+/* A blob of an AES-256 key taken for another type or another length. (AES-KW carries no type:
+ * AES-256 and a generic secret of 32 bytes are one blob, and neither has a usage in Keyward.) */
 enum verdict attack_type(struct scene *s)
 {
     static const CK_KEY_TYPE others[] = {CKK_DES, CKK_DES2, CKK_DES3, CKK_RSA, CKK_SHA256_HMAC, 0x80000001UL};
@@ -195,7 +199,8 @@ enum verdict attack_type(struct scene *s)
     sheet_data_key(&t, CKK_GENERIC_SECRET, false);
     sheet_bytes(&t, CKA_VALUE, value, sizeof value);
     scene_need(s, scene_create(s, ALPHA, &t, &keys[1]) == CKR_OK, "a secret of 40 bytes cannot be made");
-    scene_need(s, scene_wrap(s, ALPHA, CKM_AES_KEY_WRAP, keys, &blob) == CKR_OK, "a secret of 40 bytes cannot be wrapped");
+    scene_need(s, scene_wrap(s, ALPHA, CKM_AES_KEY_WRAP, keys, &blob) == CKR_OK,
+               "a secret of 40 bytes cannot be wrapped");
     sheet_data_key(&t, CKK_AES, false);
     if (scene_unwrap(s, ALPHA, &o, &t, &key) == CKR_OK) {
         scene_note(s, "40 bytes came back as an AES key");
@@ -225,7 +230,8 @@ static bool generates(struct scene *s, CK_MECHANISM_TYPE type)
 }
 
 /* One mechanism number with each of three parameters. True when an unlisted one wraps or unwraps. */
-static bool mechanism_works(struct scene *s, CK_MECHANISM_TYPE type, const CK_OBJECT_HANDLE keys[2], const struct blob *good)
+static bool mechanism_works(struct scene *s, CK_MECHANISM_TYPE type, const CK_OBJECT_HANDLE keys[2],
+                            const struct blob *good)
 {
     if (generates(s, type)) {
         return true;
@@ -239,7 +245,8 @@ static bool mechanism_works(struct scene *s, CK_MECHANISM_TYPE type, const CK_OB
         CK_RV wrapped = wrap_by(s, &forms[i], keys, &out);
         CK_RV opened = unwrap_by(s, &forms[i], keys[0], &in);
         if (is_listed(type)) {
-            scene_expect(s, i > 0 ? wrapped : CKR_OK, CKR_MECHANISM_PARAM_INVALID, "a parameter where there is none");
+            scene_expect(s, wrapped, i > 0 ? CKR_MECHANISM_PARAM_INVALID : wrapped,
+                         "a parameter where there is none");
             if (i > 0 && !s->direct && (wrapped == CKR_OK || opened == CKR_OK)) {
                 scene_note(s, "mechanism 0x%lx took a parameter", type);
                 return true;
@@ -258,7 +265,8 @@ static bool mechanism_works(struct scene *s, CK_MECHANISM_TYPE type, const CK_OB
 
 enum verdict attack_mechanisms(struct scene *s)
 {
-    static const CK_MECHANISM_TYPE bases[] = {0x80000000UL, 0x84B57000UL, 0xCE534350UL, 0x80010000UL, 0xFFFFFFFFFFFFFF00UL};
+    static const CK_MECHANISM_TYPE bases[] = {0x80000000UL, 0x84B57000UL, 0xCE534350UL, 0x80010000UL,
+                                              0xFFFFFFFFFFFFFF00UL};
     struct blob good;
     scene_enter(s, ALPHA);
     scene_wrapped_dek(s, ALPHA, &good);
@@ -289,7 +297,8 @@ static bool swaps(struct scene *s, enum where mine, enum where yours)
         CK_OBJECT_HANDLE key = 0;
         sheet_data_key(&t, CKK_AES, mine == SEALED);
         CK_RV rv = scene_unwrap(s, mine, &(struct scene_opening){CKM_AES_KEY_WRAP, with[i], &blob}, &t, &key);
-        scene_expect(s, rv, i == 0 ? CKR_WRAPPED_KEY_INVALID : CKR_UNWRAPPING_KEY_HANDLE_INVALID, "another tenant's blob");
+        scene_expect(s, rv, i == 0 ? CKR_WRAPPED_KEY_INVALID : CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+                     "another tenant's blob");
         if (rv == CKR_OK) {
             scene_note(s, "%s opens a blob of %s", s->places[mine].name, s->places[yours].name);
             return true;

@@ -31,7 +31,8 @@ static void add_counter(uint8_t half[HALF], size_t t)
     }
 }
 
-bool cipher_seal(cipher_block *block, void *data, const uint8_t iv[8], const uint8_t *plain, size_t len, uint8_t *out)
+bool cipher_seal(const struct cipher_mill *mill, const uint8_t iv[8], const uint8_t *plain, size_t len,
+                 uint8_t *out)
 {
     size_t n = len / HALF;
     uint8_t in[16];
@@ -42,7 +43,7 @@ bool cipher_seal(cipher_block *block, void *data, const uint8_t iv[8], const uin
         uint8_t *r = out + HALF * ((t - 1) % n + 1);
         memcpy(in, out, HALF);
         memcpy(in + HALF, r, HALF);
-        if (!block(data, in, result)) {
+        if (!mill->block(mill->data, in, result)) {
             return false;
         }
         memcpy(out, result, HALF);
@@ -52,7 +53,7 @@ bool cipher_seal(cipher_block *block, void *data, const uint8_t iv[8], const uin
     return true;
 }
 
-bool cipher_open(cipher_block *block, void *data, const uint8_t *blob, size_t len, uint8_t iv[8], uint8_t *out)
+bool cipher_open(const struct cipher_mill *mill, const uint8_t *blob, size_t len, uint8_t iv[8], uint8_t *out)
 {
     size_t n = len / HALF - 1;
     uint8_t in[16];
@@ -64,7 +65,7 @@ bool cipher_open(cipher_block *block, void *data, const uint8_t *blob, size_t le
         memcpy(in, iv, HALF);
         add_counter(in, t);
         memcpy(in + HALF, r, HALF);
-        if (!block(data, in, result)) {
+        if (!mill->block(mill->data, in, result)) {
             return false;
         }
         memcpy(iv, result, HALF);
@@ -75,7 +76,9 @@ bool cipher_open(cipher_block *block, void *data, const uint8_t *blob, size_t le
 
 static bool known_block(const struct cipher_key *key, const uint8_t in[16], uint8_t out[16], int forward)
 {
-    const EVP_CIPHER *cipher = key->len == 16 ? EVP_aes_128_ecb() : key->len == 24 ? EVP_aes_192_ecb() : EVP_aes_256_ecb();
+    const EVP_CIPHER *cipher = key->len == 16   ? EVP_aes_128_ecb()
+                               : key->len == 24 ? EVP_aes_192_ecb()
+                                                : EVP_aes_256_ecb();
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     int n = 0;
     bool good = c != NULL && EVP_CipherInit_ex2(c, cipher, key->value, NULL, forward, NULL) == 1 &&
@@ -99,7 +102,7 @@ bool cipher_kw_wrap(const struct cipher_key *key, const uint8_t *plain, size_t l
     struct cipher_key copy = *key;
     uint8_t iv[8];
     cipher_kw_iv(iv);
-    return cipher_seal(cipher_known_forward, &copy, iv, plain, len, out);
+    return cipher_seal(&(struct cipher_mill){cipher_known_forward, &copy}, iv, plain, len, out);
 }
 
 bool cipher_kw_unwrap(const struct cipher_key *key, const uint8_t *blob, size_t len, uint8_t *out)
@@ -108,7 +111,8 @@ bool cipher_kw_unwrap(const struct cipher_key *key, const uint8_t *blob, size_t 
     uint8_t right[8];
     uint8_t iv[8];
     cipher_kw_iv(right);
-    return len >= 24 && len % 8 == 0 && cipher_open(cipher_known_backward, &copy, blob, len, iv, out) &&
+    return len >= 24 && len % 8 == 0 &&
+           cipher_open(&(struct cipher_mill){cipher_known_backward, &copy}, blob, len, iv, out) &&
            memcmp(iv, right, sizeof iv) == 0;
 }
 
@@ -124,11 +128,13 @@ static EVP_PKEY *public_key(const uint8_t n[CIPHER_RSA_BYTES])
     BIGNUM *modulus = BN_bin2bn(n, CIPHER_RSA_BYTES, NULL);
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    if (modulus != NULL && build != NULL && c != NULL && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
+    if (modulus != NULL && build != NULL && c != NULL &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
         OSSL_PARAM_BLD_push_ulong(build, OSSL_PKEY_PARAM_RSA_E, 65537) == 1) {
         params = OSSL_PARAM_BLD_to_param(build);
     }
-    if (params == NULL || EVP_PKEY_fromdata_init(c) != 1 || EVP_PKEY_fromdata(c, &key, EVP_PKEY_PUBLIC_KEY, params) != 1) {
+    if (params == NULL || EVP_PKEY_fromdata_init(c) != 1 ||
+        EVP_PKEY_fromdata(c, &key, EVP_PKEY_PUBLIC_KEY, params) != 1) {
         key = NULL;
     }
     OSSL_PARAM_free(params);
@@ -145,7 +151,8 @@ bool cipher_rsa(const uint8_t n[CIPHER_RSA_BYTES], enum cipher_padding padding, 
     size_t out_len = CIPHER_RSA_BYTES;
     EVP_PKEY *key = public_key(n);
     EVP_PKEY_CTX *c = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-    bool good = c != NULL && EVP_PKEY_encrypt_init(c) == 1 && EVP_PKEY_CTX_set_rsa_padding(c, modes[padding]) == 1 &&
+    bool good = c != NULL && EVP_PKEY_encrypt_init(c) == 1 &&
+                EVP_PKEY_CTX_set_rsa_padding(c, modes[padding]) == 1 &&
                 EVP_PKEY_encrypt(c, out, &out_len, in, len) == 1 && out_len == CIPHER_RSA_BYTES;
     EVP_PKEY_CTX_free(c);
     EVP_PKEY_free(key);

@@ -12,11 +12,11 @@ static CK_FUNCTION_LIST *vendor;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* PKCS#11 names the types of the parameters in the prototypes; the rows of counting.def repeat them. */
-#define COUNTED(name, parameters, arguments)                \
-    static CK_RV count_##name parameters                    \
-    {                                                       \
-        (void)atomic_fetch_add(&counting_calls[COUNTING_##name], 1); \
-        return vendor->name arguments;                      \
+#define COUNTED(name, parameters, arguments)                                                                 \
+    static CK_RV count_##name parameters                                                                     \
+    {                                                                                                        \
+        (void)atomic_fetch_add(&counting_calls[COUNTING_##name], 1);                                         \
+        return vendor->name arguments;                                                                       \
     }
 #include "counting.def"
 #undef COUNTED

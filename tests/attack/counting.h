@@ -1,9 +1,10 @@
 /*
  * counting.h: counting.so, a PKCS#11 module that forwards every call to SoftHSM and counts it.
  *
- * It is the module-path of the tokens in an attack's keyward.conf, and the attack loads the same file: dlopen gives both the same
- * instance, so `counting_calls` is what Keyward asked of the vendor's module in this process. One count per function of
- * counting.def, in its order; atomic; they only grow. $ATTACK_VENDOR names another module to forward to.
+ * It is the module-path of the tokens in an attack's keyward.conf, and the attack loads the same
+ * file: dlopen gives both the same instance, so `counting_calls` is what Keyward asked of the
+ * vendor's module in this process. One count per function of counting.def, in its order; atomic;
+ * they only grow. $ATTACK_VENDOR names another module to forward to.
  */
 #ifndef ATTACK_COUNTING_H
 #define ATTACK_COUNTING_H

@@ -1,4 +1,5 @@
-/* Runs every attack on the bare token and through Keyward, each in a process of its own, and prints the table. */
+/* Runs every attack on the bare token and through Keyward, each in a process of its own, and prints
+ * the table. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static void play(const struct attack *a, enum module module, attack_fn *attack, 
 
 static void run(const struct attack *a, enum module module, attack_fn *attack, struct report *out)
 {
-    struct report *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct report *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status = 0;
     *out = (struct report){.verdict = BROKEN};
     if (shared == MAP_FAILED) {
@@ -57,7 +59,8 @@ static void run(const struct attack *a, enum module module, attack_fn *attack, s
         play(a, module, attack, shared);
         _exit(0);
     }
-    bool good = child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool good =
+        child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     *out = *shared;
     if (!good) {
         out->verdict = BROKEN;
@@ -84,7 +87,9 @@ static void row(const struct options *o, const struct attack *a, struct tally *t
 {
     struct report bare = {.verdict = NOT_APPLICABLE};
     struct report keyward;
-    if (a->bare != NULL) {
+    if (o->module != KEYWARD) {
+        (void)snprintf(bare.note, sizeof bare.note, "not run again beside a stand-in");
+    } else if (a->bare != NULL) {
         run(a, SOFTHSM, a->bare, &bare);
     } else {
         (void)snprintf(bare.note, sizeof bare.note, "%s", a->reason);
@@ -110,12 +115,12 @@ static int conclude(const struct options *o, const struct tally *t)
         (void)fprintf(stderr, "attack: there is no attack '%s'\n", o->only);
         return 2;
     }
-    (void)printf("\n%u rows. Bare token: %u succeed. %s: %u succeed", t->rows, t->bare,
-                 names[o->module], t->keyward);
     if (o->module != KEYWARD) {
-        (void)printf(", %u that should do not.\n", t->unproven);
+        (void)printf("\n%u rows. %s: %u succeed, %u that should do not.\n", t->rows, names[o->module],
+                     t->keyward, t->unproven);
         return t->unproven + t->broken > 0;
     }
+    (void)printf("\n%u rows. Bare token: %u succeed. Keyward: %u succeed", t->rows, t->bare, t->keyward);
     (void)printf(", %u refused with another answer than the right one, %u broken.\n", t->odd, t->broken);
     return t->keyward + t->odd + t->broken > 0;
 }
@@ -146,12 +151,14 @@ int main(int argc, char **argv)
     const struct attack *rows = attack_table(&count);
     if (!read_options(argc, argv, &o)) {
         (void)fprintf(stderr, "usage: attack [--stand-in=softhsm|nss] [--verbose] [ID]\n"
-                              "  --stand-in  a vendor's module in Keyward's place: fails unless the attacks marked so succeed\n");
+                              "  --stand-in  a vendor's module in Keyward's place: fails unless the attacks "
+                              "marked so succeed\n");
         return 2;
     }
     (void)setenv("ATTACK_COUNTING", ATTACK_COUNTING_PATH, 0);
     (void)printf("id   | %-51s | bare token | %s\n", "attack", names[o.module]);
-    (void)printf("-----|-----------------------------------------------------|------------|---------------\n");
+    (void)printf(
+        "-----|-----------------------------------------------------|------------|---------------\n");
     for (unsigned i = 0; i < count; i++) {
         if (o.only == NULL || strncmp(rows[i].id, o.only, strlen(o.only)) == 0) {
             row(&o, &rows[i], &tally);

@@ -4,9 +4,10 @@
 #include "scene.h"
 
 /*
- * Who is a neighbour. Within one application PKCS#11 shares session objects and the login among all sessions of a token
- * (PKCS#11 3.2 sections 4.3 and 5.6), so Keyward does, too. The wall stands between slots: one slot is one tenant, and two slots
- * may live on one backing token. "Mine" is slot beta, "yours" is slot alpha.
+ * Who is a neighbour. Within one application PKCS#11 shares session objects and the login among all
+ * sessions of a token (PKCS#11 3.2 sections 4.3 and 5.6), so Keyward does, too. The wall stands
+ * between slots: one slot is one tenant, and two slots may live on one backing token. "Mine" is
+ * slot beta, "yours" is slot alpha.
  */
 
 static const uint8_t your_label[] = "yours";
@@ -30,8 +31,8 @@ static bool has_label(struct scene *s, CK_OBJECT_HANDLE key, const void *label, 
 {
     uint8_t got[64];
     CK_ATTRIBUTE a = {CKA_LABEL, got, sizeof got};
-    return s->p11->C_GetAttributeValue(s->places[BETA].session, key, &a, 1) == CKR_OK && a.ulValueLen == len &&
-           memcmp(got, label, len) == 0;
+    return s->p11->C_GetAttributeValue(s->places[BETA].session, key, &a, 1) == CKR_OK &&
+           a.ulValueLen == len && memcmp(got, label, len) == 0;
 }
 
 /* What a search in beta shows of alpha: a data key, or the master key. */
@@ -70,7 +71,8 @@ enum verdict attack_visible(struct scene *s)
 }
 
 /* Every use of one handle in beta's session. True when one works. */
-static bool handle_works(struct scene *s, CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE mine, const struct blob *blob)
+static bool handle_works(struct scene *s, CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE mine,
+                         const struct blob *blob)
 {
     CK_SESSION_HANDLE session = s->places[BETA].session;
     CK_OBJECT_CLASS class = 0;
@@ -88,7 +90,8 @@ static bool handle_works(struct scene *s, CK_OBJECT_HANDLE handle, CK_OBJECT_HAN
            s->p11->C_GetObjectSize(session, handle, &size) == CKR_OK ||
            scene_wrap(s, BETA, CKM_AES_KEY_WRAP, as_key, &out) == CKR_OK ||
            scene_wrap(s, BETA, CKM_AES_KEY_WRAP, as_master, &out) == CKR_OK ||
-           scene_unwrap(s, BETA, &(struct scene_opening){CKM_AES_KEY_WRAP, handle, blob}, &t, &key) == CKR_OK ||
+           scene_unwrap(s, BETA, &(struct scene_opening){CKM_AES_KEY_WRAP, handle, blob}, &t, &key) ==
+               CKR_OK ||
            s->p11->C_SetAttributeValue(session, handle, name.items, name.count) == CKR_OK ||
            s->p11->C_CopyObject(session, handle, name.items, name.count, &key) == CKR_OK ||
            s->p11->C_DestroyObject(session, handle) == CKR_OK;
@@ -154,7 +157,8 @@ enum verdict attack_handles(struct scene *s)
     scene_enter(s, ALPHA);
     scene_enter(s, BETA);
     const CK_OBJECT_HANDLE yours[] = {s->places[ALPHA].master, your_key(s, false, true),
-                                      your_key(s, false, false), your_key(s, true, true), s->places[ALPHA].session};
+                                      your_key(s, false, false), your_key(s, true, true),
+                                      s->places[ALPHA].session};
     f.mine = scene_data_key(s, BETA, true);
     scene_wrapped_dek(s, ALPHA, &f.blob);
     if (s->direct) { /* all objects are everybody's there; what beta made itself is the data key */
@@ -252,7 +256,8 @@ enum verdict attack_bystander(struct scene *s)
     scene_enter(s, ALPHA);
     scene_enter(s, BETA);
     const CK_OBJECT_HANDLE keys[2] = {s->places[ALPHA].master, your_key(s, false, true)};
-    scene_need(s, scene_wrap(s, ALPHA, CKM_AES_KEY_WRAP, keys, &blob) == CKR_OK, "the master key of alpha does not wrap");
+    scene_need(s, scene_wrap(s, ALPHA, CKM_AES_KEY_WRAP, keys, &blob) == CKR_OK,
+               "the master key of alpha does not wrap");
     scene_need(s, s->p11->C_Logout(s->places[BETA].session) == CKR_OK, "C_Logout");
     if (!is_user(s, ALPHA) || scene_wrap(s, ALPHA, CKM_AES_KEY_WRAP, keys, &blob) != CKR_OK) {
         scene_note(s, "C_Logout of beta logged alpha out");

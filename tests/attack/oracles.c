@@ -4,16 +4,16 @@
 #include "scene.h"
 
 /*
- * What an attacker learns from one call: the code, and how much work was done (as far as calls to the token tell). Once a second
- * Keyward reads the master key's attributes again, whatever the blob; so each blob is sent a few times and the try with the
- * fewest calls counts.
+ * What an attacker learns from one call: the code, and how much work was done (as far as calls to
+ * the token tell). Once a second Keyward reads the master key's attributes again, whatever the
+ * blob; so each blob is sent a few times and the try with the fewest calls counts.
  */
 struct answer {
     CK_RV rv;
     unsigned long calls[COUNTING_FUNCTIONS];
 };
 
-enum { TRIES = 4, RANDOMS = 40 };
+enum { TRIES = 3, RANDOMS = 30 };
 
 static unsigned long sum(const struct answer *a)
 {
@@ -29,7 +29,7 @@ struct series {
     struct scene *s;
     CK_MECHANISM mechanism;
     bool sensitive; /* asks for a sealed key, which takes another way through Keyward than a readable one */
-    CK_RV wanted; /* through Keyward; CKR_OK: any, as long as it is one */
+    CK_RV wanted;   /* through Keyward; CKR_OK: any, as long as it is one */
     bool started;
     struct answer first;
     bool told; /* two answers differ: the oracle */
@@ -48,7 +48,8 @@ static void ask_once(struct series *q, const struct blob *blob, struct answer *o
     for (size_t i = 0; i < COUNTING_FUNCTIONS; i++) {
         out->calls[i] = atomic_load(&s->counts[i]);
     }
-    out->rv = s->p11->C_UnwrapKey(p->session, &q->mechanism, p->master, copy, blob->len, t.items, t.count, &key);
+    out->rv =
+        s->p11->C_UnwrapKey(p->session, &q->mechanism, p->master, copy, blob->len, t.items, t.count, &key);
     for (size_t i = 0; i < COUNTING_FUNCTIONS; i++) {
         out->calls[i] = atomic_load(&s->counts[i]) - out->calls[i];
     }
@@ -76,8 +77,8 @@ static void send(struct series *q, const struct blob *blob)
         q->first = a;
     }
     if (a.rv != q->first.rv || memcmp(a.calls, q->first.calls, sizeof a.calls) != 0) {
-        scene_note(q->s, "mechanism 0x%lx, %lu bytes: 0x%lx after %lu calls, 0x%lx after %lu calls", q->mechanism.mechanism,
-                   blob->len, q->first.rv, sum(&q->first), a.rv, sum(&a));
+        scene_note(q->s, "mechanism 0x%lx, %lu bytes: 0x%lx after %lu calls, 0x%lx after %lu calls",
+                   q->mechanism.mechanism, blob->len, q->first.rv, sum(&q->first), a.rv, sum(&a));
         q->told = true;
     }
     if (a.rv == CKR_OK) {
@@ -98,11 +99,13 @@ static void send_random(struct series *q, CK_ULONG len, unsigned times)
     }
 }
 
-/* Blobs that pass for right down to the last check: sealed by the master key itself, with one thing wrong each. */
+/* Blobs that pass for right down to the last check: sealed by the master key itself, with one thing
+ * wrong each. */
 static void send_crafted(struct series *q, const uint8_t value[SCENE_KEY_LEN], CK_ULONG len, bool padded)
 {
     const uint32_t data = (uint32_t)len - 8;
-    const uint32_t wrong_lengths[] = {0, 1, data - 8, data - 9, data + 1, data + 8, 0x7fffffff, 0x80000000, 0xffffffff, data - 3};
+    const uint32_t wrong_lengths[] = {0,        1,          data - 8,   data - 9,   data + 1,
+                                      data + 8, 0x7fffffff, 0x80000000, 0xffffffff, data - 3};
     struct cipher_key key = {value, SCENE_KEY_LEN};
     struct blob blob = {.len = len};
     uint8_t plain[64];
@@ -111,7 +114,9 @@ static void send_crafted(struct series *q, const uint8_t value[SCENE_KEY_LEN], C
     plain[data - 1] |= 1; /* padding that is not zero */
     for (size_t i = 0; i < sizeof wrong_lengths / sizeof wrong_lengths[0]; i++) {
         cipher_kwp_iv(iv, wrong_lengths[i]);
-        scene_need(q->s, cipher_seal(cipher_known_forward, &key, iv, plain, data, blob.bytes), "AES");
+        scene_need(
+            q->s, cipher_seal(&(struct cipher_mill){cipher_known_forward, &key}, iv, plain, data, blob.bytes),
+            "AES");
         send(q, &blob);
     }
     for (size_t i = 0; i < 8; i++) { /* the integrity value, wrong in one byte */
@@ -121,7 +126,9 @@ static void send_crafted(struct series *q, const uint8_t value[SCENE_KEY_LEN], C
             cipher_kw_iv(iv);
         }
         iv[i] ^= 0x40;
-        scene_need(q->s, cipher_seal(cipher_known_forward, &key, iv, plain, data, blob.bytes), "AES");
+        scene_need(
+            q->s, cipher_seal(&(struct cipher_mill){cipher_known_forward, &key}, iv, plain, data, blob.bytes),
+            "AES");
         send(q, &blob);
     }
     if (padded) {
@@ -129,21 +136,26 @@ static void send_crafted(struct series *q, const uint8_t value[SCENE_KEY_LEN], C
     } else {
         cipher_kwp_iv(iv, data);
     }
-    scene_need(q->s, cipher_seal(cipher_known_forward, &key, iv, plain, data, blob.bytes), "AES");
+    scene_need(q->s,
+               cipher_seal(&(struct cipher_mill){cipher_known_forward, &key}, iv, plain, data, blob.bytes),
+               "AES");
     send(q, &blob);
     cipher_kw_iv(iv);
     if (padded) {
         cipher_kwp_iv(iv, data);
     }
-    scene_need(q->s, cipher_seal(cipher_known_forward, &key, iv, plain, data, blob.bytes), "AES");
-    for (size_t bit = 0; bit < len * 8; bit += 5) { /* a right one with one bit changed */
+    scene_need(q->s,
+               cipher_seal(&(struct cipher_mill){cipher_known_forward, &key}, iv, plain, data, blob.bytes),
+               "AES");
+    for (size_t bit = 0; bit < len * 8; bit += 7) { /* a right one with one bit changed */
         blob.bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
         send(q, &blob);
         blob.bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
     }
 }
 
-/* AES-CBC with PKCS#7 padding, a zero IV and the master key: one blob that is right, then paddings that are not. */
+/* AES-CBC with PKCS#7 padding, a zero IV and the master key: one blob that is right, then paddings
+ * that are not. */
 static void send_cbc(struct series *q, const uint8_t value[SCENE_KEY_LEN])
 {
     struct cipher_key key = {value, SCENE_KEY_LEN};
@@ -195,14 +207,16 @@ static bool padding_tells(struct padding *p, CK_MECHANISM *m, CK_ULONG len, bool
 
 static bool any_padding_tells(struct padding *p)
 {
-    static const CK_MECHANISM_TYPE types[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP, CKM_AES_CBC_PAD};
+    static const CK_MECHANISM_TYPE types[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP,
+                                              CKM_AES_CBC_PAD};
     static const CK_ULONG lengths[] = {24, 32, 40, 48, 1, 8, 16, 23, 25, 31, 33, 41};
     uint8_t iv[16] = {0};
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         for (size_t m = 0; m < 4; m++) {
             bool cbc = types[m] == CKM_AES_CBC_PAD;
             CK_MECHANISM mechanism = {types[m], cbc ? iv : NULL, cbc ? sizeof iv : 0};
-            if (padding_tells(p, &mechanism, lengths[i], false) || padding_tells(p, &mechanism, lengths[i], true)) {
+            if (padding_tells(p, &mechanism, lengths[i], false) ||
+                padding_tells(p, &mechanism, lengths[i], true)) {
                 return true;
             }
         }
@@ -210,18 +224,21 @@ static bool any_padding_tells(struct padding *p)
     return false;
 }
 
-/* Version `number` of a lineage as Keyward makes them (DESIGN section 4), with the value given; wrong as outsider.h says. */
+/* Version `number` of a lineage as Keyward makes them (DESIGN section 4), with the value given;
+ * wrong as outsider.h says. */
 static void plant_version(struct scene *s, const struct padding *p, uint8_t number, unsigned wrong)
 {
     static const uint8_t canary[16] = "keyward canary 1";
-    struct outsider_plant o = {.label = "planted", .id = {'k', 'w'}, .id_len = 48, .len = SCENE_KEY_LEN, .known = true};
+    struct outsider_plant o = {
+        .label = "planted", .id = {'k', 'w'}, .id_len = 48, .len = SCENE_KEY_LEN, .known = true};
     memcpy(o.value, p->value, sizeof o.value);
     o.value[0] ^= (uint8_t)(number - 1);
     o.wrong = wrong;
     o.id[15] = number;
     o.id[16] = 1;
     o.id[19] = 1;
-    scene_need(s, cipher_kw_wrap(&(struct cipher_key){o.value, o.len}, canary, sizeof canary, o.id + 24), "AES");
+    scene_need(s, cipher_kw_wrap(&(struct cipher_key){o.value, o.len}, canary, sizeof canary, o.id + 24),
+               "AES");
     scene_outside(s, outsider_plant, &o, sizeof o);
 }
 
@@ -230,7 +247,8 @@ enum verdict attack_padding(struct scene *s)
     struct padding p = {.s = s};
     scene_plant(s, PLANTED, 0, p.value);
     scene_enter(s, PLANTED);
-    scene_need(s, s->places[PLANTED].master != 0 && scene_try_wrap(s, PLANTED) == CKR_OK, "the planted key does not wrap");
+    scene_need(s, s->places[PLANTED].master != 0 && scene_try_wrap(s, PLANTED) == CKR_OK,
+               "the planted key does not wrap");
     if (any_padding_tells(&p)) {
         return SUCCEEDS;
     }
@@ -240,12 +258,14 @@ enum verdict attack_padding(struct scene *s)
         plant_version(s, &p, 2, 0);
         scene_restart(s);
         scene_enter(s, PLANTED);
-        scene_need(s, s->places[PLANTED].master != 0 && scene_try_wrap(s, PLANTED) == CKR_OK, "two versions do not wrap");
+        scene_need(s, s->places[PLANTED].master != 0 && scene_try_wrap(s, PLANTED) == CKR_OK,
+                   "two versions do not wrap");
         if (any_padding_tells(&p)) {
             return SUCCEEDS;
         }
     }
-    scene_note(s, "%u bad blobs: per mechanism and length one code and one count of calls (at most %lu)", p.sent, p.most);
+    scene_note(s, "%u bad blobs: per mechanism and length one code and one count of calls (at most %lu)",
+               p.sent, p.most);
     return REFUSED;
 }
 
@@ -262,7 +282,8 @@ static enum verdict refused_unasked(struct scene *s, CK_MECHANISM *m)
     scene_enter(s, ALPHA);
     scene_enter(s, PLANTED);
     sheet_ulong(&private_keys, CKA_CLASS, CKO_PRIVATE_KEY);
-    if (scene_find(s, PLANTED, &private_keys, &found, 1) == 1) { /* never so through Keyward; then any key has to do */
+    if (scene_find(s, PLANTED, &private_keys, &found, 1) ==
+        1) { /* never so through Keyward; then any key has to do */
         s->places[PLANTED].master = found;
     }
     for (unsigned i = 0; i < RANDOMS; i++) {
@@ -321,18 +342,21 @@ static void make_rsa(struct scene *s, struct rsa *out)
     sheet_bool(&b, CKA_UNWRAP, true);
     sheet_bool(&b, CKA_DECRYPT, false);
     CK_SESSION_HANDLE session = s->places[ALPHA].session;
-    CK_RV rv = s->p11->C_GenerateKeyPair(session, &m, a.items, a.count, b.items, b.count, &public_key, &out->private_key);
+    CK_RV rv = s->p11->C_GenerateKeyPair(session, &m, a.items, a.count, b.items, b.count, &public_key,
+                                         &out->private_key);
     CK_ATTRIBUTE modulus = {CKA_MODULUS, out->modulus, sizeof out->modulus};
-    scene_need(s, rv == CKR_OK && s->p11->C_GetAttributeValue(session, public_key, &modulus, 1) == CKR_OK, "RSA pair");
+    scene_need(s, rv == CKR_OK && s->p11->C_GetAttributeValue(session, public_key, &modulus, 1) == CKR_OK,
+               "RSA pair");
 }
 
-static CK_RV rsa_unwrap(struct scene *s, CK_MECHANISM *m, const struct rsa *rsa, uint8_t blob[CIPHER_RSA_BYTES])
+static CK_RV rsa_unwrap(struct scene *s, CK_MECHANISM *m, const struct rsa *rsa,
+                        uint8_t blob[CIPHER_RSA_BYTES])
 {
     struct sheet t = {0};
     CK_OBJECT_HANDLE key = 0;
     sheet_data_key(&t, CKK_AES, false);
-    CK_RV rv = s->p11->C_UnwrapKey(s->places[ALPHA].session, m, rsa->private_key, blob, CIPHER_RSA_BYTES, t.items, t.count,
-                                   &key);
+    CK_RV rv = s->p11->C_UnwrapKey(s->places[ALPHA].session, m, rsa->private_key, blob, CIPHER_RSA_BYTES,
+                                   t.items, t.count, &key);
     return rv == CKR_OK && !scene_reads_dek(s, ALPHA, key) ? CKR_DATA_INVALID : rv;
 }
 
@@ -367,7 +391,9 @@ enum verdict attack_manger(struct scene *s)
     struct rsa rsa;
     scene_enter(s, ALPHA);
     make_rsa(s, &rsa);
-    scene_need(s, cipher_rsa(rsa.modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob) && rsa_unwrap(s, &m, &rsa, blob) == CKR_OK,
+    scene_need(s,
+               cipher_rsa(rsa.modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob) &&
+                   rsa_unwrap(s, &m, &rsa, blob) == CKR_OK,
                "OAEP does not work");
     for (unsigned i = 0; i < 2 * RANDOMS; i++) {
         cipher_random(plain, sizeof plain);
@@ -415,7 +441,8 @@ enum verdict attack_rsa_forge_here(struct scene *s)
         CK_OBJECT_HANDLE key = 0;
         sheet_data_key(&t, CKK_AES, false);
         enum where w = i + 1 < count ? PLANTED : ALPHA;
-        CK_RV rv = s->p11->C_UnwrapKey(s->places[w].session, &m, found[i], blob, sizeof blob, t.items, t.count, &key);
+        CK_RV rv = s->p11->C_UnwrapKey(s->places[w].session, &m, found[i], blob, sizeof blob, t.items,
+                                       t.count, &key);
         if (rv == CKR_OK) {
             scene_note(s, "a data key that was wrapped with the public key outside was taken");
             return SUCCEEDS;

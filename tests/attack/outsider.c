@@ -30,7 +30,8 @@ static void usage(struct sheet *t, unsigned wrong)
 
 int outsider_plant(const struct outside_token *token, void *order)
 {
-    const struct outsider_plant *p = order;
+    struct outsider_plant copy; /* an order lies where it may be misaligned */
+    const struct outsider_plant *p = memcpy(&copy, order, sizeof copy);
     CK_OBJECT_HANDLE key = 0;
     CK_MECHANISM generate = {CKM_AES_KEY_GEN, NULL, 0};
     CK_MECHANISM_TYPE kw = CKM_AES_KEY_WRAP;
@@ -53,7 +54,8 @@ int outsider_plant(const struct outside_token *token, void *order)
         return said(token->calls->C_CreateObject(token->session, t.items, t.count, &key), "planting a key");
     }
     sheet_ulong(&t, CKA_VALUE_LEN, p->len);
-    return said(token->calls->C_GenerateKey(token->session, &generate, t.items, t.count, &key), "planting a key");
+    return said(token->calls->C_GenerateKey(token->session, &generate, t.items, t.count, &key),
+                "planting a key");
 }
 
 static int find_one(const struct outside_token *token, const char *label, CK_OBJECT_HANDLE *key)
@@ -72,7 +74,8 @@ static int find_one(const struct outside_token *token, const char *label, CK_OBJ
 
 int outsider_key(const struct outside_token *token, void *order)
 {
-    struct outsider_key *k = order;
+    struct outsider_key copy;
+    struct outsider_key *k = memcpy(&copy, order, sizeof copy);
     CK_OBJECT_HANDLE key = 0;
     CK_BBOOL value = k->value ? CK_TRUE : CK_FALSE;
     CK_ATTRIBUTE id = {CKA_ID, k->id, sizeof k->id};
@@ -88,12 +91,13 @@ int outsider_key(const struct outside_token *token, void *order)
     if (rv == CKR_OK && k->destroy) {
         rv = token->calls->C_DestroyObject(token->session, key);
     }
+    memcpy(order, k, sizeof *k);
     return said(rv, "changing a key");
 }
 
 int outsider_rsa(const struct outside_token *token, void *order)
 {
-    struct outsider_rsa *o = order;
+    struct outsider_rsa *o = order; /* bytes only: never misaligned */
     CK_MECHANISM generate = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_OBJECT_HANDLE public_key = 0;
     CK_OBJECT_HANDLE private_key = 0;
@@ -110,8 +114,9 @@ int outsider_rsa(const struct outside_token *token, void *order)
     sheet_bool(&private_half, CKA_SENSITIVE, true);
     sheet_bool(&private_half, CKA_UNWRAP, true);
     sheet_bytes(&private_half, CKA_LABEL, o->label, strlen(o->label));
-    CK_RV rv = token->calls->C_GenerateKeyPair(token->session, &generate, public_half.items, public_half.count,
-                                               private_half.items, private_half.count, &public_key, &private_key);
+    CK_RV rv =
+        token->calls->C_GenerateKeyPair(token->session, &generate, public_half.items, public_half.count,
+                                        private_half.items, private_half.count, &public_key, &private_key);
     CK_ATTRIBUTE modulus = {CKA_MODULUS, o->modulus, sizeof o->modulus};
     if (rv == CKR_OK) {
         rv = token->calls->C_GetAttributeValue(token->session, public_key, &modulus, 1);

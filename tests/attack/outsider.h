@@ -1,7 +1,9 @@
 /*
- * outsider.h: what somebody who holds the PIN does to the token past Keyward, in another process (fixture/outside.h).
+ * outsider.h: what somebody who holds the PIN does to the token past Keyward, in another process
+ * (fixture/outside.h).
  *
- * Each job takes a flat order that is copied to the other process and back; 0 is success. Nothing is owned.
+ * Each job takes a flat order that is copied to the other process and back; 0 is success. Nothing
+ * is owned.
  */
 #ifndef ATTACK_OUTSIDER_H
 #define ATTACK_OUTSIDER_H
@@ -40,7 +42,8 @@ struct outsider_plant {
 };
 int outsider_plant(const struct outside_token *token, void *order);
 
-/* The key with this label: its CKA_ID is read to `id`; `type` is set to `value` when it is not 0; destroyed when `destroy`. */
+/* The key with this label: its CKA_ID is read to `id`; `type` is set to `value` when it is not 0;
+ * destroyed when `destroy`. */
 struct outsider_key {
     char label[OUTSIDER_LABEL_MAX];
     uint8_t id[OUTSIDER_ID_MAX];
@@ -51,7 +54,8 @@ struct outsider_key {
 };
 int outsider_key(const struct outside_token *token, void *order);
 
-/* An RSA-2048 pair as a master key: the public half wraps, the private half unwraps; the modulus is given back. */
+/* An RSA-2048 pair as a master key: the public half wraps, the private half unwraps; the modulus is
+ * given back. */
 struct outsider_rsa {
     char label[OUTSIDER_LABEL_MAX];
     uint8_t modulus[256];

@@ -7,14 +7,17 @@
 enum { ROUNDS = 1500 };
 
 /*
- * Another thread of the caller changes what the arguments point to while the call runs: between "yes" and "no" of CKA_SENSITIVE
- * and of CKA_WRAP, and between a mechanism of the list and one that is not on it. What is checked must be what is used.
+ * Another thread of the caller changes what the arguments point to while the call runs: between
+ * "yes" and "no" of CKA_SENSITIVE and of CKA_WRAP, and between a mechanism of the list and one that
+ * is not on it. What is checked must be what is used.
  */
 struct changing {
     atomic_bool stop;
     volatile CK_BBOOL sensitive;
     volatile CK_BBOOL wrap;
     CK_MECHANISM mechanism;
+    unsigned accepted; /* calls, by their outcome: both must happen, or nothing was raced for */
+    unsigned refused;
 };
 
 static void *change(void *data)
@@ -65,7 +68,10 @@ static bool wins(struct scene *s, struct changing *c, const struct blob *blob)
     point_at(&t, CKA_SENSITIVE, &c->sensitive);
     point_at(&t, CKA_WRAP, &c->wrap);
     const struct scene_opening o = {CKM_AES_KEY_WRAP, s->places[SEALED].master, blob};
-    if (scene_unwrap(s, SEALED, &o, &t, &key) == CKR_OK) {
+    CK_RV unwrapped = scene_unwrap(s, SEALED, &o, &t, &key);
+    c->accepted += unwrapped == CKR_OK;
+    c->refused += unwrapped != CKR_OK;
+    if (unwrapped == CKR_OK) {
         if (is_forbidden(s, key)) {
             return true;
         }
@@ -83,7 +89,8 @@ static bool wins(struct scene *s, struct changing *c, const struct blob *blob)
     sheet_bytes(&plain, CKA_VALUE, s->dek, sizeof s->dek);
     scene_need(s, scene_create(s, SEALED, &plain, &key) == CKR_OK, "a data key cannot be made");
     out.len = sizeof out.bytes;
-    CK_RV rv = s->p11->C_WrapKey(s->places[SEALED].session, &c->mechanism, s->places[SEALED].master, key, out.bytes, &out.len);
+    CK_RV rv = s->p11->C_WrapKey(s->places[SEALED].session, &c->mechanism, s->places[SEALED].master, key,
+                                 out.bytes, &out.len);
     scene_destroy(s, SEALED, key);
     if (rv == CKR_OK && out.len != SCENE_KEY_LEN + 8) {
         scene_note(s, "a mechanism that is not on the list wrapped");
@@ -106,5 +113,7 @@ enum verdict attack_race(struct scene *s)
     }
     atomic_store(&c.stop, true);
     scene_need(s, pthread_join(thread, NULL) == 0, "pthread_join");
+    scene_need(s, won || (c.accepted > 0 && c.refused > 0), "the other thread never ran during a call");
+    scene_note(s, "%u calls accepted, %u refused", c.accepted, c.refused);
     return won ? SUCCEEDS : REFUSED;
 }

@@ -25,7 +25,8 @@ static const struct fixture_slot through_keyward[] = {
 };
 
 /* The same token for the vendor's module; the master keys are planted by make_masters. */
-static const struct fixture_slot direct_slots[] = {{.name = "alpha", .tokens = TOKEN, .cmk = FIXTURE_CMK_NONE}, {0}};
+static const struct fixture_slot direct_slots[] = {
+    {.name = "alpha", .tokens = TOKEN, .cmk = FIXTURE_CMK_NONE}, {0}};
 
 static const char *const names[PLACES] = {"alpha", "beta", "sealed", "weak", "planted"};
 
@@ -52,7 +53,7 @@ void scene_note(struct scene *s, const char *format, ...)
 
 void scene_expect(struct scene *s, CK_RV rv, CK_RV wanted, const char *what)
 {
-    if (!s->direct && rv != wanted && rv != CKR_OK) {
+    if (!s->direct && rv != wanted) {
         scene_note(s, "%s: 0x%lx, must be 0x%lx", what, rv, wanted);
         s->report->odd = true;
     }
@@ -77,7 +78,8 @@ static void load_counting(struct scene *s, const char *path)
     scene_need(s, module != NULL, "counting.so cannot be loaded");
     s->counts = dlsym(module, COUNTING_SYMBOL);
     *(void **)(void *)&list = dlsym(module, "C_GetFunctionList");
-    scene_need(s, s->counts != NULL && list != NULL && list(&table) == CKR_OK, "counting.so has no functions");
+    scene_need(s, s->counts != NULL && list != NULL && list(&table) == CKR_OK,
+               "counting.so has no functions");
     if (s->direct) {
         s->vendor.calls = table;
         s->p11 = (const struct calls *)(const void *)table; /* the same layout: calls.h */
@@ -116,7 +118,8 @@ static void find_slots(struct scene *s)
     }
 }
 
-/* NSS takes its database from the place where pReserved is in everybody else's structure; its own pReserved comes after. */
+/* NSS takes its database from the place where pReserved is in everybody else's structure; its own
+ * pReserved comes after. */
 static CK_RV initialize_nss(struct scene *s)
 {
     struct {
@@ -124,8 +127,9 @@ static CK_RV initialize_nss(struct scene *s)
         void *reserved;
     } given = {.args = {.flags = CKF_OS_LOCKING_OK}};
     char parameters[FIXTURE_PATH_MAX + 80];
-    (void)snprintf(parameters, sizeof parameters, "configdir='sql:%s' certPrefix='' keyPrefix='' secmod='secmod.db' flags=",
-                   s->fixture->folder);
+    (void)snprintf(
+        parameters, sizeof parameters,
+        "configdir='sql:%s' certPrefix='' keyPrefix='' secmod='secmod.db' flags=", s->fixture->folder);
     given.args.pReserved = parameters;
     return s->p11->C_Initialize(&given.args);
 }
@@ -190,7 +194,8 @@ void scene_sit_down(struct scene *s, enum where w)
 {
     struct place *p = &s->places[w];
     if (p->session == 0) {
-        CK_RV rv = s->p11->C_OpenSession(p->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &p->session);
+        CK_RV rv =
+            s->p11->C_OpenSession(p->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &p->session);
         scene_need(s, rv == CKR_OK, "C_OpenSession");
     }
 }
@@ -265,19 +270,22 @@ CK_OBJECT_HANDLE scene_data_key(struct scene *s, enum where w, bool sensitive)
     return key;
 }
 
-CK_RV scene_wrap(struct scene *s, enum where w, CK_MECHANISM_TYPE mechanism, const CK_OBJECT_HANDLE keys[2], struct blob *out)
+CK_RV scene_wrap(struct scene *s, enum where w, CK_MECHANISM_TYPE mechanism, const CK_OBJECT_HANDLE keys[2],
+                 struct blob *out)
 {
     CK_MECHANISM m = {mechanism, NULL, 0};
     out->len = sizeof out->bytes;
     return s->p11->C_WrapKey(s->places[w].session, &m, keys[0], keys[1], out->bytes, &out->len);
 }
 
-CK_RV scene_unwrap(struct scene *s, enum where w, const struct scene_opening *o, struct sheet *t, CK_OBJECT_HANDLE *key)
+CK_RV scene_unwrap(struct scene *s, enum where w, const struct scene_opening *o, struct sheet *t,
+                   CK_OBJECT_HANDLE *key)
 {
     CK_MECHANISM m = {o->mechanism, NULL, 0};
     uint8_t copy[SCENE_BLOB_MAX];
     memcpy(copy, o->blob->bytes, o->blob->len);
-    return s->p11->C_UnwrapKey(s->places[w].session, &m, o->with, copy, o->blob->len, t->items, t->count, key);
+    return s->p11->C_UnwrapKey(s->places[w].session, &m, o->with, copy, o->blob->len, t->items, t->count,
+                               key);
 }
 
 void scene_wrapped_dek(struct scene *s, enum where w, struct blob *out)
@@ -316,7 +324,8 @@ static int inside(struct scene *s, outside_job *job, void *order)
     CK_UTF8CHAR pin[] = FIXTURE_PIN;
     if (s->vendor.session == 0) {
         s->vendor.slot = s->places[ALPHA].slot;
-        CK_RV rv = s->p11->C_OpenSession(s->vendor.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s->vendor.session);
+        CK_RV rv = s->p11->C_OpenSession(s->vendor.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+                                         &s->vendor.session);
         scene_need(s, rv == CKR_OK, "C_OpenSession");
         rv = s->p11->C_Login(s->vendor.session, CKU_USER, pin, sizeof pin - 1);
         scene_need(s, rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN, "C_Login");
@@ -326,7 +335,8 @@ static int inside(struct scene *s, outside_job *job, void *order)
 
 void scene_outside(struct scene *s, outside_job *job, void *order, size_t size)
 {
-    int said = s->module == NSS ? inside(s, job, order) : fixture_outside(s->fixture, TOKEN, job, order, size);
+    int said =
+        s->module == NSS ? inside(s, job, order) : fixture_outside(s->fixture, TOKEN, job, order, size);
     scene_need(s, said == 0, "a job outside failed");
 }
 

@@ -1,12 +1,15 @@
 /*
- * scene.h: where an attack happens: one token, four tenants' master keys on it, and a module to attack it through.
+ * scene.h: where an attack happens: one token, four tenants' master keys on it, and a module to
+ * attack it through.
  *
- * Through Keyward each tenant has a slot; at the vendor's module ("direct") all of them are the one slot of the token, and a
- * master key is a wrap-and-unwrap-only AES key. The place PLANTED has no master key until somebody outside plants one.
- * A scene lives in a process of its own (main.c), so nothing of SoftHSM's state is shared between two attacks or two sides.
+ * Through Keyward each tenant has a slot; at the vendor's module ("direct") all of them are the one
+ * slot of the token, and a master key is a wrap-and-unwrap-only AES key. The place PLANTED has no
+ * master key until somebody outside plants one. A scene lives in a process of its own (main.c), so
+ * nothing of SoftHSM's state is shared between two attacks or two sides.
  *
- * What an attack needs before it can attack must work: scene_need ends the process with "broken" otherwise, so that a refusal
- * is never the refusal of the preparation. Handles are those of the module under attack.
+ * What an attack needs before it can attack must work: scene_need ends the process with "broken"
+ * otherwise, so that a refusal is never the refusal of the preparation. Handles are those of the
+ * module under attack.
  */
 #ifndef ATTACK_SCENE_H
 #define ATTACK_SCENE_H
@@ -37,7 +40,7 @@ struct scene {
     struct fixture *fixture;
     const struct calls *p11;
     enum module module;
-    bool direct; /* p11 is the vendor's module */
+    bool direct;                 /* p11 is the vendor's module */
     struct outside_token vendor; /* NSS has no outside: its jobs run here */
     atomic_ulong *counts;
     struct place places[PLACES];
@@ -48,7 +51,7 @@ struct scene {
 /* What an attack leaves behind for the parent. */
 struct report {
     enum verdict verdict;
-    bool odd;        /* refused, but not as it must be; the note says how */
+    bool odd; /* refused, but not as it must be; the note says how */
     char note[240];
 };
 
@@ -78,7 +81,7 @@ CK_ULONG scene_find(struct scene *s, enum where w, struct sheet *match, CK_OBJEC
 void scene_need(struct scene *s, bool good, const char *what);
 /* What happened, for the reader of --verbose; the last one counts, an odd one stays. */
 __attribute__((format(printf, 2, 3))) void scene_note(struct scene *s, const char *format, ...);
-/* Keyward refused, but with another answer than it must give. Ignored at the vendor's module. */
+/* Keyward gave another answer than it must give, be it a refusal. Ignored at the vendor's module. */
 void scene_expect(struct scene *s, CK_RV rv, CK_RV wanted, const char *what);
 
 /* A session data key with s->dek as its value. */
@@ -88,13 +91,15 @@ CK_RV scene_generate(struct scene *s, enum where w, struct sheet *t, CK_OBJECT_H
 void scene_destroy(struct scene *s, enum where w, CK_OBJECT_HANDLE key);
 
 /* C_WrapKey and C_UnwrapKey without a parameter. */
-CK_RV scene_wrap(struct scene *s, enum where w, CK_MECHANISM_TYPE mechanism, const CK_OBJECT_HANDLE keys[2], struct blob *out);
+CK_RV scene_wrap(struct scene *s, enum where w, CK_MECHANISM_TYPE mechanism, const CK_OBJECT_HANDLE keys[2],
+                 struct blob *out);
 struct scene_opening {
     CK_MECHANISM_TYPE mechanism;
     CK_OBJECT_HANDLE with;
     const struct blob *blob;
 };
-CK_RV scene_unwrap(struct scene *s, enum where w, const struct scene_opening *o, struct sheet *t, CK_OBJECT_HANDLE *key);
+CK_RV scene_unwrap(struct scene *s, enum where w, const struct scene_opening *o, struct sheet *t,
+                   CK_OBJECT_HANDLE *key);
 
 /* s->dek, wrapped (RFC 3394) by the master key of a place where the scene was entered; needed. */
 void scene_wrapped_dek(struct scene *s, enum where w, struct blob *out);

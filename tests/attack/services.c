@@ -68,7 +68,8 @@ enum verdict attack_always_authenticate(struct scene *s)
     sheet_bytes(&a, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
     sheet_bool(&b, CKA_UNWRAP, true);
     sheet_bool(&b, CKA_ALWAYS_AUTHENTICATE, true);
-    CK_RV made = s->p11->C_GenerateKeyPair(session, &generate, a.items, a.count, b.items, b.count, &pair[0], &pair[1]);
+    CK_RV made =
+        s->p11->C_GenerateKeyPair(session, &generate, a.items, a.count, b.items, b.count, &pair[0], &pair[1]);
     scene_expect(s, made, CKR_FUNCTION_NOT_SUPPORTED, "C_GenerateKeyPair");
     if (made != CKR_OK) {
         return rv == CKR_OK && !s->direct ? SUCCEEDS : REFUSED;

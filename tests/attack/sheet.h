@@ -1,8 +1,9 @@
 /*
  * sheet.h: an attribute template on the stack, with the values that it points to.
  *
- * sheet_bytes borrows its bytes; everything else is copied in. A sheet must not be moved once it is filled. An attacker
- * may add what he likes, twice if he likes. Aborts when it is full: that is a mistake in the test.
+ * sheet_bytes borrows its bytes; everything else is copied in. A sheet must not be moved once it is
+ * filled. An attacker may add what he likes, twice if he likes. Aborts when it is full: that is a
+ * mistake in the test.
  */
 #ifndef ATTACK_SHEET_H
 #define ATTACK_SHEET_H

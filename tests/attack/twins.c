@@ -25,7 +25,8 @@ static void plant(struct scene *s, struct outsider_plant *twin)
 }
 
 /* A victim uses the key `master`: does the attacker get his data key, or the victim the attacker's? */
-static bool deceived_by(struct scene *s, enum where w, CK_OBJECT_HANDLE master, const struct outsider_plant *twin)
+static bool deceived_by(struct scene *s, enum where w, CK_OBJECT_HANDLE master,
+                        const struct outsider_plant *twin)
 {
     const struct cipher_key known = {twin->value, twin->len};
     uint8_t out[SCENE_BLOB_MAX];
@@ -88,7 +89,8 @@ enum verdict attack_twin_later(struct scene *s)
     struct outsider_plant twin;
     scene_enter(s, ALPHA);
     scene_enter(s, BETA);
-    scene_need(s, scene_try_wrap(s, ALPHA) == CKR_OK && scene_try_wrap(s, BETA) == CKR_OK, "the master keys do not wrap");
+    scene_need(s, scene_try_wrap(s, ALPHA) == CKR_OK && scene_try_wrap(s, BETA) == CKR_OK,
+               "the master keys do not wrap");
     make_twin(s, BETA, &twin);
     plant(s, &twin);
     if (deceived(s, BETA, &twin)) { /* seen at C_FindObjectsInit */
@@ -128,7 +130,8 @@ enum verdict attack_replaced(struct scene *s)
     return replaced_deceives(s, ALPHA, &twin) ? SUCCEEDS : REFUSED;
 }
 
-/* As before, but the twin's CKA_ID carries a canary that fits the twin. A process that has used the CMK knows better. */
+/* As before, but the twin's CKA_ID carries a canary that fits the twin. A process that has used the
+ * CMK knows better. */
 enum verdict attack_replaced_with_canary(struct scene *s)
 {
     struct outsider_plant twin;
@@ -137,7 +140,9 @@ enum verdict attack_replaced_with_canary(struct scene *s)
     make_twin(s, ALPHA, &twin);
     if (twin.id_len == 48) { /* DESIGN section 4: 24 bytes of lineage, version, dates; then the canary */
         const uint8_t plain[16] = "keyward canary 1";
-        scene_need(s, cipher_kw_wrap(&(struct cipher_key){twin.value, twin.len}, plain, sizeof plain, twin.id + 24), "AES");
+        scene_need(
+            s, cipher_kw_wrap(&(struct cipher_key){twin.value, twin.len}, plain, sizeof plain, twin.id + 24),
+            "AES");
     }
     return replaced_deceives(s, ALPHA, &twin) ? SUCCEEDS : REFUSED;
 }

@@ -22,7 +22,8 @@ keyward list --json >"$work/json" 2>/dev/null
 equal "$(jq -c 'map([.slot, .versions])' "$work/json")" '[["contoso",[]],["fabrikam",[]]]' 'and so is it in JSON'
 
 exits 0 'a key is made' keyward create contoso --type aes:192
-fingerprint=$(sed -n 's/.*fingerprint \([0-9a-f]*\).*/\1/p' "$work/output")
+fingerprint=$(grep -oE '\b[0-9a-f]{16}\b' "$work/output" | head -n 1)
+equal "${#fingerprint}" 16 'its fingerprint is told'
 exits 0 'keyward list' keyward list
 says '^contoso +tenant contoso' 'shows the slot'
 says "^  version 1 +active +aes:192 +$fingerprint +eu-1\$" 'and the version'
@@ -32,7 +33,7 @@ equal "$(jq -c 'map(keys)' "$work/json")" \
     '[["geo","key","slot","tenant","versions"],["geo","key","slot","tenant","versions"]]' 'has these names for a slot'
 equal "$(jq -c '.[0] | [.slot, .tenant, .geo, .key]' "$work/json")" '["contoso","contoso",null,"contoso-cmk"]' 'with these values'
 equal "$(jq -c '.[1] | [.slot, .tenant, .geo, .key]' "$work/json")" '["fabrikam",null,null,"fabrikam"]' 'null where nothing is configured'
-equal "$(jq -c '.[0].versions' "$work/json")" \
+equal "$(jq -c '.[0].versions | map({version, state, type, fingerprint, tokens})' "$work/json")" \
     "[{\"version\":1,\"state\":\"active\",\"type\":\"aes:192\",\"fingerprint\":\"$fingerprint\",\"tokens\":[\"eu-1\"]}]" 'and this version'
 keyward --config "$work/geo.conf" list --json 2>/dev/null | jq -r '.[0].geo' >"$work/output"
 says '^eu$' 'another configuration, with a geo, shows it'

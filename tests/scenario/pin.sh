@@ -49,6 +49,7 @@ exits 1 'no PIN source and no terminal' keyward list </dev/null
 says 'PIN' 'is told'
 equal "$(logins)" 0 'and nothing goes to the token'
 printf '%s\n' "$pin" >"$work/typed"
+# shellcheck disable=SC2317 # exits calls it
 ask() { (sleep 0.5; cat "$work/typed"; sleep 0.5) | timeout 20 script -qec 'keyward list' /dev/null; }
 exits 0 'a terminal: the PIN is asked for' ask
 says 'PIN of token eu-1' 'with the name of the token'

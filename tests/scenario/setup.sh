@@ -55,6 +55,11 @@ cmk_id() {
     tool "$1" -O --type secrkey 2>/dev/null | awk '/^ *label:/ { label = $2 } /^ *ID:/ { id = $2 } /Usage:.*wrap, unwrap/ { print id; exit }'
 }
 
+# fingerprint SLOT: that of its version 1, as `keyward list --json` tells it.
+fingerprint() {
+    keyward list --json 2>/dev/null | jq -r --arg slot "$1" '.[] | select(.slot == $slot) | .versions[0].fingerprint'
+}
+
 # objects SLOT: how many keys are seen there.
 objects() {
     tool "$1" -O 2>/dev/null | grep -c 'Key Object'

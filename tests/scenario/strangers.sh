@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Sourced by tenants.sh and shared.sh, after setup.sh.
+# shellcheck disable=SC2154 # work is setup.sh's
 
 # strangers SLOT SLOT: makes their master keys and a data key in each, and tries each against the other.
 strangers() {

@@ -168,7 +168,8 @@ static void bad_files_are_refused(void)
         expect(r.code == CKR_GENERAL_ERROR && c == NULL, bad_files[i].name, "must be refused");
         size_t n = 0;
         while (n < 4 && bad_files[i].heard[n].words != NULL) {
-            bool told = n < heard.count && says(heard.text[n], bad_files[i].heard[n].line, bad_files[i].heard[n].words);
+            bool told = n < heard.count &&
+                        says(heard.text[n], bad_files[i].heard[n].line, bad_files[i].heard[n].words);
             expect(told, bad_files[i].name, bad_files[i].heard[n].words);
             n++;
         }
@@ -434,9 +435,7 @@ static size_t count_in_memory(void)
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long from = 0;
         unsigned long to = 0;
-        char rights[5] = "";
-        bool writable =
-            sscanf(line, "%lx-%lx %4s", &from, &to, rights) == 3 && rights[0] == 'r' && rights[1] == 'w';
+        bool writable = scratch_mapping(line, &from, &to) && strstr(line, " rw") != NULL;
         /* ASan's shadow is terabytes of nothing. */
         for (; writable && to - from < (1UL << 32) && from < to; from += sizeof piece - PIN_HALF) {
             if (from <= (unsigned long)piece && (unsigned long)piece < from + sizeof piece) {

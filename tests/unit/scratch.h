@@ -68,6 +68,19 @@ static inline const char *scratch_read(const char *name)
     return text;
 }
 
+/* Whether a line of /proc/self/maps or smaps begins a mapping, and which. */
+static inline bool scratch_mapping(const char *line, unsigned long *from, unsigned long *to)
+{
+    char *end = NULL;
+    *from = strtoul(line, &end, 16);
+    if (end == line || *end != '-') {
+        return false;
+    }
+    const char *second = end + 1;
+    *to = strtoul(second, &end, 16);
+    return end != second && *end == ' ';
+}
+
 static inline void scratch_end(void)
 {
     DIR *folder = opendir(scratch_folder);

@@ -117,7 +117,7 @@ static bool mapping_of(const void *address, char flags[FLAGS_SIZE])
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long from = 0;
         unsigned long to = 0;
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+        if (scratch_mapping(line, &from, &to)) {
             inside = from <= (uintptr_t)address && (uintptr_t)address < to;
             found = found || inside;
         } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
