@@ -28,7 +28,8 @@ struct kw_cmk {
     struct kw_snapshot *latest;
     struct timespec read_at;
     size_t pin_count;
-    struct pin pins[KW_VERSIONS_MAX]; /* what was proven, for the life of the process */
+    size_t pin_room;
+    struct pin *pins; /* what was proven, for the life of the process */
 };
 
 struct kw_rv kw_cmk_new(const char *label, struct kw_cmk **out)
@@ -59,6 +60,7 @@ void kw_cmk_free(struct kw_cmk *c)
 {
     if (c != NULL) {
         kw_snapshot_put(c->latest);
+        free(c->pins);
         (void)pthread_mutex_destroy(&c->lock);
         free(c);
     }
@@ -199,16 +201,30 @@ static bool get_pin(struct kw_cmk *c, const struct kw_version *v, uint8_t canary
     return pin != NULL;
 }
 
-static void set_pin(struct kw_cmk *c, const struct kw_version *v, const uint8_t canary[KW_CANARY_SIZE])
+static struct kw_rv set_pin(struct kw_cmk *c, const struct kw_version *v, const uint8_t canary[KW_CANARY_SIZE])
 {
+    struct kw_rv r = KW_OK;
     pthread_mutex_lock(&c->lock);
-    if (find_pin_locked(c, v) == NULL && c->pin_count < KW_VERSIONS_MAX) {
-        struct pin *pin = &c->pins[c->pin_count++];
-        pin->version = v->version;
-        memcpy(pin->lineage, v->lineage, KW_LINEAGE_SIZE);
-        memcpy(pin->canary, canary, KW_CANARY_SIZE);
+    if (find_pin_locked(c, v) != NULL) {
+        goto done;
     }
+    if (c->pin_count == c->pin_room) {
+        size_t room = c->pin_room == 0 ? 8 : c->pin_room * 2;
+        struct pin *more = reallocarray(c->pins, room, sizeof *more);
+        if (more == NULL) {
+            r = KW_FAIL(CKR_HOST_MEMORY, "no memory for what was proven of a key");
+            goto done;
+        }
+        c->pins = more;
+        c->pin_room = room;
+    }
+    struct pin *pin = &c->pins[c->pin_count++];
+    pin->version = v->version;
+    memcpy(pin->lineage, v->lineage, KW_LINEAGE_SIZE);
+    memcpy(pin->canary, canary, KW_CANARY_SIZE);
+done:
     pthread_mutex_unlock(&c->lock);
+    return r;
 }
 
 /* A key that was made elsewhere is adopted as version 1; its lineage follows from its label and CKA_ID. */
@@ -330,8 +346,8 @@ static void judge_lineage(struct kw_snapshot *s)
     qsort(s->entries, s->count, sizeof s->entries[0], compare_entries);
 }
 
-/* The handles of all secret keys with the label. */
-static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_OBJECT_HANDLE *out, size_t *count)
+/* The handles of all secret keys with the label; never a part of them. */
+static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_OBJECT_HANDLE out[KW_VERSIONS_MAX], size_t *count)
 {
     struct kw_template t = {0};
     kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
@@ -347,10 +363,16 @@ static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_O
         CK_OBJECT_HANDLE batch[FIND_BATCH];
         got = 0;
         r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, batch, FIND_BATCH, &got), "C_FindObjects");
-        for (CK_ULONG i = 0; kw_ok(r) && i < got && i < FIND_BATCH && *count < KW_VERSIONS_MAX; i++) {
+        got = got < FIND_BATCH ? got : FIND_BATCH;
+        if (kw_ok(r) && *count + got > KW_VERSIONS_MAX) {
+            kw_log(KW_LOG_ERROR, "token %s: more than %d keys are called %s; destroy those that are not its versions",
+                   kw_backing_config(lease->backing)->name, KW_VERSIONS_MAX, label);
+            r = KW_FAIL(CKR_DEVICE_MEMORY, "the token has more keys of this label than a lineage can have versions");
+        }
+        for (CK_ULONG i = 0; kw_ok(r) && i < got; i++) {
             out[(*count)++] = batch[i];
         }
-    } while (kw_ok(r) && got > 0 && *count < KW_VERSIONS_MAX);
+    } while (kw_ok(r) && got > 0);
     (void)lease->call->C_FindObjectsFinal(lease->session);
     return r;
 }
@@ -530,32 +552,52 @@ static struct kw_rv open_canary(struct kw_lease *lease, const struct kw_cmk_entr
     return r;
 }
 
-struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, bool again)
+struct kw_rv kw_cmk_verify(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same)
 {
+    uint8_t canary[KW_CANARY_SIZE];
+    if (!e->may_wrap) {
+        struct kw_rv r = open_canary(lease, e, same);
+        return kw_ok(r) && !*same ? open_canary(lease, e, same) : r; /* twice: a token may stumble once */
+    }
+    struct kw_rv r = kw_cmk_canary(lease, e->handle, canary);
+    *same = kw_ok(r) && memcmp(canary, e->canary, sizeof canary) == 0;
+    return r;
+}
+
+/* A key that has no canary yet, because it was made elsewhere, gets one here for the life of the process. */
+static struct kw_rv first_canary(struct kw_lease *lease, struct kw_cmk *c, const struct kw_cmk_entry *e)
+{
+    uint8_t canary[KW_CANARY_SIZE];
+    struct kw_rv r = kw_cmk_canary(lease, e->handle, canary);
+    return kw_ok(r) ? set_pin(c, &e->version, canary) : r;
+}
+
+struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, struct kw_cmk_use use)
+{
+    bool same = true;
     if (e->version.problem != NULL) {
         return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "this version of the CMK is out of service");
     }
-    if (atomic_load(&e->proven) && !again) {
+    if (use.wrap ? !e->may_wrap : !e->may_unwrap) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the state of this version of the CMK does not allow it");
+    }
+    if (atomic_load(&e->proven) && !use.again) {
         return KW_OK;
     }
-    if (!e->may_wrap && !e->may_unwrap) {
-        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "this version of the CMK is disabled");
-    }
-    uint8_t canary[KW_CANARY_SIZE];
-    bool same = true;
-    struct kw_rv r = e->may_wrap ? kw_cmk_canary(lease, e->handle, canary) : open_canary(lease, e, &same);
+    struct kw_rv r = e->has_canary ? kw_cmk_verify(lease, e, &same) : first_canary(lease, c, e);
     if (!kw_ok(r)) {
         return r;
-    }
-    if (e->may_wrap && e->has_canary) {
-        same = memcmp(canary, e->canary, sizeof canary) == 0;
     }
     if (!same) {
         kw_log(KW_LOG_ERROR, "token %s: key %s version %u is not the key that its fingerprint names; it is not used, see "
                              "`keyward check`", kw_backing_config(lease->backing)->name, c->label, e->version.version);
         return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the canary does not fit: another key stands in the place of the CMK");
     }
-    set_pin(c, &e->version, e->has_canary ? e->canary : canary);
-    atomic_store(&e->proven, true);
+    if (e->has_canary) {
+        r = set_pin(c, &e->version, e->canary);
+    }
+    if (kw_ok(r)) {
+        atomic_store(&e->proven, true);
+    }
     return r;
 }

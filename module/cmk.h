@@ -13,7 +13,7 @@
 #include "backing.h"
 #include "key.h"
 
-enum { KW_CANARY_SIZE = 24, KW_CMK_FULL_ID = 48, KW_VERSIONS_MAX = 64 };
+enum { KW_CANARY_SIZE = 24, KW_CMK_FULL_ID = 48, KW_VERSIONS_MAX = 1024 };
 
 /* In the place of the day of purge: the version is still being made, and out of service until it is finished on every token. */
 #define KW_CMK_UNFINISHED UINT32_MAX
@@ -48,16 +48,25 @@ void kw_cmk_free(struct kw_cmk *c);
 const char *kw_cmk_label(const struct kw_cmk *c);
 
 /* The versions, read again when `again`, when they are older than a second or of another epoch. *out is counted: put it.
- * A token without any such key gives an empty snapshot. Errors: those of the token. */
+ * A token without any such key gives an empty snapshot. CKR_DEVICE_MEMORY for more than
+ * KW_VERSIONS_MAX keys (a part is never taken for all), or the token's failure. */
 KW_MUST_USE struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out);
 void kw_snapshot_put(struct kw_snapshot *s);
 
 /* The entry of a version, borrowed from the snapshot; NULL when there is none. */
 struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version);
 
-/* Proves by the canary that the handle still is the version it was (G2), unless that was done in this epoch and not `again`. CKR_DEVICE_ERROR
- * with lease->failure set when the token is ill; CKR_KEY_FUNCTION_NOT_PERMITTED when the version is out of service or disabled. */
-KW_MUST_USE struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, bool again);
+/* Proves by the canary that the handle still is the version it was (G2), unless that was done in this epoch and not `use.again`. CKR_DEVICE_ERROR
+ * with lease->failure set when the token is ill; CKR_KEY_FUNCTION_NOT_PERMITTED when the version is out of service, or its state does
+ * not allow the use (`wrap`: to wrap, else to unwrap). */
+struct kw_cmk_use {
+    bool wrap;
+    bool again;
+};
+KW_MUST_USE struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, struct kw_cmk_use use);
+
+/* Whether the handle holds the key whose canary the entry has, whatever its state: wraps the canary again, or opens it. */
+KW_MUST_USE struct kw_rv kw_cmk_verify(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same);
 
 /* The attributes of a key that decide whether it may serve as a CMK, read all at once. */
 struct kw_cmk_readback {

@@ -61,6 +61,18 @@ typedef struct CK_ASYNC_DATA { /* 3.2, section 5.23 */
 #define CKR_KEY_EXHAUSTED 0x00000203UL
 #endif
 
+#ifndef CKR_AEAD_DECRYPT_FAILED
+#define CKR_AEAD_DECRYPT_FAILED 0x00000042UL
+#endif
+
+#ifndef CKR_EXCEEDED_MAX_ITERATIONS
+#define CKR_EXCEEDED_MAX_ITERATIONS 0x000001B5UL
+#endif
+
+#ifndef CKR_FIPS_SELF_TEST_FAILED
+#define CKR_FIPS_SELF_TEST_FAILED 0x000001B6UL
+#endif
+
 /* Mechanisms (3.0, section 6.13; old name 0x210A in 2.40). */
 #ifndef CKM_AES_KEY_WRAP_KWP
 #define CKM_AES_KEY_WRAP_KWP 0x0000210BUL

@@ -272,22 +272,16 @@ struct kw_rv kw_custody_send(struct kw_lease *lease, const struct kw_custody_sou
     return r;
 }
 
-static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_custody_receiver *receiver, const uint8_t *blob,
-                                   const struct kw_custody_plan *plan, CK_OBJECT_HANDLE *key)
+static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_custody_wrapped *w, const struct kw_custody_plan *plan,
+                                   const uint8_t *id, CK_OBJECT_HANDLE *key)
 {
-    uint8_t id[KW_CMK_FULL_ID];
-    CK_BYTE copy[KW_TRANSPORT_BYTES];
-    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
-    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
     CK_RV rv = CKR_GENERAL_ERROR;
-    make_id(plan, id);
-    memcpy(copy, blob, sizeof copy);
     for (int fences = 2; fences >= 0; fences--) {
         struct kw_template t = {0};
         struct kw_template inner = {0};
         cmk_template(&t, plan, id);
         add_fences(&t, fences, &inner);
-        rv = lease->call->C_UnwrapKey(lease->session, &mechanism, receiver->private_key, copy, sizeof copy, t.items, t.count, key);
+        rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t.items, t.count, key);
         if (!is_about_template(rv)) {
             break;
         }
@@ -295,17 +289,12 @@ static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_custo
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
-struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_receiver *receiver, const uint8_t *blob,
-                                const struct kw_custody_plan *plan)
+struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_custody_wrapped *wrapped, const struct kw_custody_plan *plan)
 {
     uint8_t id[KW_CMK_FULL_ID];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    if (receiver->epoch != lease->epoch) {
-        return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the token was lost on the way");
-    }
     make_id(plan, id);
-    struct kw_rv r = unwrap_version(lease, receiver, blob, plan, &key);
-    (void)lease->call->C_DestroyObject(lease->session, receiver->private_key);
+    struct kw_rv r = unwrap_version(lease, wrapped, plan, id, &key);
     if (!kw_ok(r)) {
         return r;
     }
@@ -313,5 +302,21 @@ struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_
     if (!kw_ok(r)) {
         (void)lease->call->C_DestroyObject(lease->session, key);
     }
+    return r;
+}
+
+struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_receiver *receiver, const uint8_t *blob,
+                                const struct kw_custody_plan *plan)
+{
+    CK_BYTE copy[KW_TRANSPORT_BYTES];
+    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    const struct kw_custody_wrapped wrapped = {&mechanism, receiver->private_key, copy, sizeof copy};
+    if (receiver->epoch != lease->epoch) {
+        return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the token was lost on the way");
+    }
+    memcpy(copy, blob, sizeof copy);
+    struct kw_rv r = kw_custody_unwrap(lease, &wrapped, plan);
+    (void)lease->call->C_DestroyObject(lease->session, receiver->private_key);
     return r;
 }

@@ -66,4 +66,16 @@ KW_MUST_USE struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct
 /* In the source: destroys the session key. */
 void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *source);
 
+/* A wrapped key and what opens it, all borrowed; vendors do not write to the bytes. */
+struct kw_custody_wrapped {
+    CK_MECHANISM *mechanism;
+    CK_OBJECT_HANDLE key; /* of the lease's epoch */
+    CK_BYTE *bytes;
+    CK_ULONG len;
+};
+
+/* Unwraps it to the plan's version, unfinished, as kw_custody_generate leaves it. */
+KW_MUST_USE struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_custody_wrapped *wrapped,
+                                           const struct kw_custody_plan *plan);
+
 #endif

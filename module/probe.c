@@ -87,7 +87,7 @@ static CK_RV try_vector(struct kw_lease *lease, CK_MECHANISM_TYPE type, const st
     return rv;
 }
 
-/* A token that is ill proves nothing: its answer goes up. Any other refusal means that the mechanism does not do it. */
+/* A token that is ill, or may be, proves nothing: its answer goes up. Any other refusal means that the mechanism does not do it. */
 static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)
 {
     CK_RV rv = try_vector(lease, type, v, same);
@@ -97,6 +97,7 @@ static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const
     case KW_CLASS_DEVICE:
     case KW_CLASS_CAPACITY:
     case KW_CLASS_HANDLE:
+    case KW_CLASS_AMBIGUOUS:
         return kw_lease_check(lease, rv, "C_WrapKey");
     default:
         return KW_OK;

@@ -148,7 +148,7 @@ static void release_small_locked(struct kw_secret *s)
 
 void kw_secret_free(struct kw_secret *s)
 {
-    if (s == NULL) {
+    if (s == NULL || s->arena == NULL) { /* no arena: inherited by a fork, and zero here */
         return;
     }
     pthread_mutex_lock(&lock);

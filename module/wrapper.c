@@ -34,7 +34,7 @@ static struct kw_rv supported(struct kw_lease *lease, enum kw_format format, str
     return r;
 }
 
-/* The version, proven. A refusal is believed only when the attributes were just read: the state may have changed meanwhile. */
+/* The version, proven and active. A refusal is believed only when the attributes were just read: the state may have changed meanwhile. */
 static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, uint32_t version, struct kw_snapshot **s,
                                    struct kw_cmk_entry **entry)
 {
@@ -47,7 +47,7 @@ static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, u
         }
         *entry = kw_snapshot_version(*s, version);
         r = *entry == NULL ? KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "this version of the CMK is not in the token")
-                           : kw_cmk_prove(lease, cmk, *entry, false);
+                           : kw_cmk_prove(lease, cmk, *entry, (struct kw_cmk_use){.wrap = true});
         bool refused = !kw_ok(r) && (lease->failure == CKR_OK || kw_error_class(lease->failure) == KW_CLASS_REFUSED);
         if (kw_ok(r) || !refused || again) {
             break;
@@ -137,7 +137,7 @@ struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
     if (kw_ok(r)) {
         const struct vendor_wrap v = {proof.mechanism, e->handle, key, kw_wrapper_blob_len(w->format, w->dek->spec.len)};
         r = call_wrap(lease, &v, blob);
-        *len = v.expected;
+        *len = kw_ok(r) ? v.expected : *len;
         if (w->dek->value != NULL) {
             (void)lease->call->C_DestroyObject(lease->session, key);
         }
@@ -160,11 +160,18 @@ struct opening {
     struct kw_dek *dek;
 };
 
+/* What tokens answer to a blob that does not open (HSM-FACTS rule 7). Any other complaint is about us or the token, not about the blob. */
+static bool is_about_blob(CK_RV rv)
+{
+    return kw_error_class(rv) == KW_CLASS_AMBIGUOUS || rv == CKR_DATA_INVALID || rv == CKR_DATA_LEN_RANGE ||
+           rv == CKR_UNWRAPPING_KEY_SIZE_RANGE || rv == CKR_KEY_SIZE_RANGE;
+}
+
 /* Opens the blob with one version; true when *r is the answer, good or bad, false when the next version is worth a try. */
 static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_entry *e, const struct opening *o,
                       struct tally *tally, struct kw_rv *r)
 {
-    *r = kw_cmk_prove(lease, cmk, e, false);
+    *r = kw_cmk_prove(lease, cmk, e, (struct kw_cmk_use){0});
     if (kw_ok(*r)) {
         const struct kw_unwrapping *u = o->request;
         const struct kw_dek_blob blob = {o->mechanism, e->handle, u->blob, u->len, u->format == KW_FORMAT_KW};
@@ -172,8 +179,7 @@ static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_
         if (kw_ok(*r) || lease->failure == CKR_OK) {
             return true;
         }
-        enum kw_class class = kw_error_class(lease->failure);
-        if (class == KW_CLASS_AMBIGUOUS || class == KW_CLASS_CALLER) {
+        if (is_about_blob(lease->failure)) {
             tally->closed = e;
             lease->failure = CKR_OK;
             return false;
@@ -214,7 +220,7 @@ static bool open_with_any(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_
 static struct kw_rv conclude(struct kw_lease *lease, struct kw_cmk *cmk, const struct tally *tally)
 {
     if (tally->closed != NULL) {
-        struct kw_rv r = kw_cmk_prove(lease, cmk, tally->closed, true);
+        struct kw_rv r = kw_cmk_prove(lease, cmk, tally->closed, (struct kw_cmk_use){.again = true});
         if (!kw_ok(r)) {
             return r;
         }

@@ -83,21 +83,37 @@ static bool confirmed(const struct lineage *l, const struct kw_cmk_entry *e, boo
     return same;
 }
 
+/* Whether token i shows the version as one that may be purged today, or has lost it already; says why not. */
+static bool is_due(const struct lineage *l, size_t i, uint32_t version)
+{
+    const struct kw_cmk_entry *e = lineage_at(l, i, version);
+    const char *token = l->slot->tokens[i]->name;
+    if (e == NULL) {
+        return true; /* an interrupted purge */
+    }
+    if (e->version.state != KW_STATE_PENDING) {
+        command_say("slot %s: version %u on token %s is %s; `keyward delete %s --version %u` comes first", l->slot->name, version, token,
+                    kw_state_name(e->version.state), l->slot->name, version);
+        return false;
+    }
+    if (e->version.purge > lineage_today()) {
+        command_say("slot %s: version %u can be purged in %u days, not before; until then `keyward recover` brings it back",
+                    l->slot->name, version, e->version.purge - lineage_today());
+        return false;
+    }
+    return true;
+}
+
 static bool purge_version(struct lineage *l, const struct show_options *o)
 {
     const struct kw_cmk_entry *e = named(l, o);
     if (e == NULL) {
         return false;
     }
-    if (e->version.state != KW_STATE_PENDING) {
-        command_say("slot %s: version %ld is %s; `keyward delete %s --version %ld` comes first", l->slot->name, o->version,
-                    kw_state_name(e->version.state), l->slot->name, o->version);
-        return false;
-    }
-    if (e->version.purge > lineage_today()) {
-        command_say("slot %s: version %ld can be purged in %u days, not before; until then `keyward recover` brings it back", l->slot->name,
-                    o->version, e->version.purge - lineage_today());
-        return false;
+    for (size_t i = 0; i < l->slot->token_count; i++) {
+        if (!is_due(l, i, (uint32_t)o->version)) {
+            return false;
+        }
     }
     if (is_only_usable(l, (uint32_t)o->version) && !o->last_version) {
         command_say("slot %s: no other version is active: without version %ld nothing can be wrapped; type --last-version to go on",

@@ -21,7 +21,7 @@ static bool is_allowed(const struct lineage *l, uint32_t version, bool enable)
                     l->slot->name, version);
         return false;
     }
-    if (v->state == KW_STATE_OUT_OF_SERVICE && enable) {
+    if (v->state == KW_STATE_OUT_OF_SERVICE && (enable || v->purge == KW_CMK_UNFINISHED)) {
         command_say("slot %s: version %u is out of service: %s", l->slot->name, version, v->problem);
         return false;
     }

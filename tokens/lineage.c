@@ -218,6 +218,7 @@ struct kw_custody_state lineage_usable(const struct lineage *l, uint32_t version
 /* The steps of making a version; each runs under a lease of one token. */
 struct making {
     struct kw_custody_plan plan;
+    const struct kw_transfer *from; /* where the key comes from; NULL: it is generated */
     struct kw_custody_source source;
     struct kw_custody_receiver receiver;
     uint8_t blob[KW_TRANSPORT_BYTES];
@@ -227,14 +228,15 @@ static struct kw_rv do_generate(struct kw_lease *lease, struct kw_cmk *cmk, void
 {
     const struct making *m = arg;
     (void)cmk;
-    return kw_custody_generate(lease, &m->plan);
+    return m->from != NULL ? kw_transfer_receive(lease, m->from, &m->plan) : kw_custody_generate(lease, &m->plan);
 }
 
 static struct kw_rv do_begin(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
     struct making *m = arg;
     (void)cmk;
-    return kw_custody_begin(lease, m->plan.bits, &m->source);
+    return m->from != NULL ? kw_transfer_begin(lease, m->from, &m->source)
+                           : kw_custody_begin(lease, m->plan.bits, &m->source);
 }
 
 static struct kw_rv do_prepare(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
@@ -285,8 +287,9 @@ static bool replicate(struct lineage *l, struct making *m)
 static bool make_plan(const struct lineage *l, uint32_t version, unsigned bits, struct making *m)
 {
     const struct kw_cmk_entry *before = version > 1 ? lineage_any(l, version - 1) : NULL;
-    *m = (struct making){.plan = {.label = l->slot->key, .bits = bits, .version = version, .today = lineage_today()}};
-    m->plan.origin = l->slot->token_count > 1 ? KW_ORIGIN_REPLICATED : KW_ORIGIN_GENERATED;
+    enum kw_origin own = l->slot->token_count > 1 ? KW_ORIGIN_REPLICATED : KW_ORIGIN_GENERATED;
+    m->plan = (struct kw_custody_plan){.label = l->slot->key, .bits = bits, .version = version, .today = lineage_today()};
+    m->plan.origin = m->from != NULL ? KW_ORIGIN_IMPORTED : own;
     if (before != NULL) {
         memcpy(m->plan.lineage, before->version.lineage, KW_LINEAGE_SIZE);
         return true;
@@ -299,22 +302,26 @@ static bool make_plan(const struct lineage *l, uint32_t version, unsigned bits, 
     return true;
 }
 
-static struct kw_rv do_prove(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
+struct verification {
+    uint32_t version;
+    bool same;
+};
+
+static struct kw_rv do_verify(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
-    const uint32_t *version = arg;
+    struct verification *v = arg;
     struct kw_snapshot *s = NULL;
     struct kw_rv r = kw_cmk_get(lease, cmk, true, &s);
     if (kw_ok(r)) {
-        struct kw_cmk_entry *e = kw_snapshot_version(s, *version);
+        const struct kw_cmk_entry *e = kw_snapshot_version(s, v->version);
         r = e == NULL ? KW_FAIL(CKR_DEVICE_ERROR, "the token said that it made the key, but a fresh connection does not show it")
-                      : kw_cmk_prove(lease, cmk, e, true);
+                      : kw_cmk_verify(lease, e, &v->same);
     }
     kw_snapshot_put(s);
     return r;
 }
 
-/* HSM-FACTS rule 9: believe in the keys only when fresh connections show them, and show the same everywhere. */
-static bool confirm(struct lineage *l, uint32_t version)
+bool lineage_confirm(struct lineage *l, uint32_t version)
 {
     for (size_t i = 0; i < l->slot->token_count; i++) {
         struct kw_rv r = kw_backing_reconnect(kw_members_backing(l->members, i));
@@ -328,38 +335,85 @@ static bool confirm(struct lineage *l, uint32_t version)
     }
     const struct kw_cmk_entry *first = lineage_any(l, version);
     for (size_t i = 0; i < l->slot->token_count; i++) {
+        struct verification v = {version, false};
         const struct kw_cmk_entry *e = lineage_at(l, i, version);
         if (e == NULL || memcmp(e->canary, first->canary, KW_CANARY_SIZE) != 0) {
             command_say("slot %s: token %s does not show the new version as its peers do", l->slot->name, l->slot->tokens[i]->name);
+            return false;
+        }
+        if (!step(l, i, do_verify, &v)) {
+            return false;
+        }
+        if (!v.same) {
+            command_say("slot %s: token %s shows another key than it made", l->slot->name, l->slot->tokens[i]->name);
             return false;
         }
     }
     return true;
 }
 
-bool lineage_finish(struct lineage *l, uint32_t version)
+bool lineage_activate(struct lineage *l, uint32_t version)
 {
     const struct kw_custody_state active = {.wrap = true, .unwrap = true};
-    bool ok = confirm(l, version) && lineage_change(l, version, &active);
-    for (size_t i = 0; ok && i < l->slot->token_count; i++) {
-        ok = step(l, i, do_prove, &version);
-    }
-    return ok;
-}
-
-bool lineage_make(struct lineage *l, uint32_t version, unsigned bits)
-{
-    struct making m;
-    if (!make_plan(l, version, bits, &m)) {
-        return false;
-    }
-    bool made = l->slot->token_count > 1 ? replicate(l, &m) : step(l, 0, do_generate, &m);
-    if (made && lineage_finish(l, version)) {
+    if (lineage_change(l, version, &active)) {
         return true;
     }
+    command_say("slot %s: version %u is made, but not in use on every token; run `keyward repair %s`", l->slot->name, version, l->slot->name);
+    return false;
+}
+
+bool lineage_take_back(struct lineage *l, uint32_t version)
+{
     command_say("slot %s: version %u was not finished; what was made of it is removed", l->slot->name, version);
     if (!lineage_read(l) || !lineage_destroy(l, version)) {
         command_say("slot %s: something of it may be left; run `keyward repair %s`", l->slot->name, l->slot->name);
     }
     return false;
+}
+
+static bool make(struct lineage *l, uint32_t version, unsigned bits, const struct kw_transfer *from)
+{
+    struct making m = {.from = from};
+    if (version >= KW_VERSIONS_MAX) {
+        command_say("slot %s: key %s has %u versions, and no more are kept; purge old ones first", l->slot->name, l->slot->key, version - 1);
+        return false;
+    }
+    if (!make_plan(l, version, bits, &m)) {
+        return false;
+    }
+    bool made = l->slot->token_count > 1 ? replicate(l, &m) : step(l, 0, do_generate, &m);
+    if (!made || !lineage_confirm(l, version)) {
+        return lineage_take_back(l, version);
+    }
+    return lineage_activate(l, version); /* once a broker may have used it, nothing is taken back */
+}
+
+bool lineage_make(struct lineage *l, uint32_t version, unsigned bits)
+{
+    return make(l, version, bits, NULL);
+}
+
+bool lineage_import(struct lineage *l, uint32_t version, unsigned bits, const struct kw_transfer *from)
+{
+    return make(l, version, bits, from);
+}
+
+bool lineage_retire_older(struct lineage *l, bool say)
+{
+    const struct kw_custody_state retired = {.wrap = false, .unwrap = true};
+    uint32_t versions[KW_VERSIONS_MAX];
+    size_t count = lineage_versions(l, versions);
+    bool newest = true;
+    bool ok = true;
+    for (size_t i = 0; i < count; i++) {
+        if (lineage_any(l, versions[i])->version.state != KW_STATE_ACTIVE) {
+            continue;
+        }
+        if (!newest && say) {
+            (void)fprintf(stderr, "version %u: retired, a newer one is active\n", versions[i]);
+        }
+        ok = (newest || lineage_change(l, versions[i], &retired)) && ok;
+        newest = false;
+    }
+    return ok;
 }

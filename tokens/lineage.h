@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "custody.h"
+#include "transfer.h"
 
 struct lineage {
     struct command *command;
@@ -46,12 +47,20 @@ bool lineage_change_in(struct lineage *l, size_t i, uint32_t version, const stru
 /* Destroys a version in every token that has it. */
 bool lineage_destroy(struct lineage *l, uint32_t version);
 
-/* Makes a version in every token (generated, or replicated by the ceremony when there are several), proves it from fresh connections and finishes it:
- * active everywhere. On failure what was made is destroyed again where the token can be reached. */
+/* Makes a version in every token (generated, or replicated by the ceremony when there are several): unfinished, then confirmed, then activated. What fails
+ * before it is activated is taken back; afterwards brokers may have used it and nothing is destroyed any more. */
 bool lineage_make(struct lineage *l, uint32_t version, unsigned bits);
+/* The same with the customer's own key, which kw_transfer_check has found to be an AES key of `bits`. */
+bool lineage_import(struct lineage *l, uint32_t version, unsigned bits, const struct kw_transfer *from);
 
-/* Finishes an unfinished version that every token has: the last step of lineage_make. */
-bool lineage_finish(struct lineage *l, uint32_t version);
+/* The end of making a version that every token has unfinished. Confirm: fresh connections show the same key everywhere (HSM-FACTS rule 9).
+ * Activate: brokers may use it. Take back: says so and destroys it; always false. */
+bool lineage_confirm(struct lineage *l, uint32_t version);
+bool lineage_activate(struct lineage *l, uint32_t version);
+bool lineage_take_back(struct lineage *l, uint32_t version);
+
+/* Retires every active version but the newest: the last step of a rotation, and what repair does after an interrupted one. `say`: tells about each. */
+bool lineage_retire_older(struct lineage *l, bool say);
 
 /* The state that `enable` and `recover` give a version: active if it is the highest, else retired. */
 struct kw_custody_state lineage_usable(const struct lineage *l, uint32_t version);

@@ -25,6 +25,7 @@ struct finding {
     size_t present;    /* tokens that have the version */
     size_t unfinished; /* of those, unfinished */
     bool broken;       /* out of service for another reason */
+    size_t due;        /* of those, pending with a day that has come */
     const struct kw_version *most; /* the one with the most restraint */
 };
 
@@ -37,6 +38,7 @@ static struct finding examine(const struct lineage *l, uint32_t version)
             continue;
         }
         f.present++;
+        f.due += e->version.state == KW_STATE_PENDING && e->version.purge <= lineage_today();
         if (e->version.purge == KW_CMK_UNFINISHED) {
             f.unfinished++;
         } else if (restraint(&e->version) < 0) {
@@ -69,7 +71,7 @@ static bool differs(const struct lineage *l, uint32_t version, const struct kw_v
 /* A version that is not in every token. An unfinished one was never used; a pending one was being purged. */
 static bool repair_partial(struct lineage *l, uint32_t version, const struct finding *f)
 {
-    bool purging = f->most != NULL && f->most->state == KW_STATE_PENDING && f->most->purge <= lineage_today();
+    bool purging = f->due == f->present; /* everywhere: somebody has asked for it and confirmed it */
     if (f->unfinished != f->present && !purging) {
         command_say("slot %s: version %u is missing in %zu of %zu tokens and cannot be copied there; take those tokens out of `tokens =`",
                     l->slot->name, version, l->slot->token_count - f->present, l->slot->token_count);
@@ -96,7 +98,7 @@ static bool repair_version(struct lineage *l, uint32_t version)
     }
     if (f.unfinished > 0) {
         (void)fprintf(stderr, "version %u: finished on every token\n", version);
-        return lineage_finish(l, version);
+        return lineage_confirm(l, version) && lineage_activate(l, version);
     }
     if (differs(l, version, f.most)) {
         const struct kw_custody_state to = state_of(f.most);
@@ -104,27 +106,6 @@ static bool repair_version(struct lineage *l, uint32_t version)
         return lineage_change(l, version, &to);
     }
     return true;
-}
-
-/* An interrupted rotation leaves two active versions. */
-static bool retire_older(struct lineage *l)
-{
-    const struct kw_custody_state retired = {.wrap = false, .unwrap = true};
-    uint32_t versions[KW_VERSIONS_MAX];
-    size_t count = lineage_versions(l, versions);
-    bool active = false;
-    bool ok = true;
-    for (size_t i = 0; i < count; i++) {
-        if (lineage_any(l, versions[i])->version.state != KW_STATE_ACTIVE) {
-            continue;
-        }
-        if (active) {
-            (void)fprintf(stderr, "version %u: retired, a newer one is active\n", versions[i]);
-            ok = lineage_change(l, versions[i], &retired) && ok;
-        }
-        active = true;
-    }
-    return ok;
 }
 
 int verb_repair(struct command *c, int argc, char **argv)
@@ -140,7 +121,7 @@ int verb_repair(struct command *c, int argc, char **argv)
     for (size_t i = 0; i < count; i++) {
         ok = repair_version(&l, versions[i]) && ok;
     }
-    ok = ok && retire_older(&l);
+    ok = ok && lineage_retire_older(&l, true); /* an interrupted rotation leaves two active versions */
     const struct kw_config_slot *slot = l.slot;
     lineage_close(&l);
     return ok ? show_slot(c, slot, o.json) : FAILED;

@@ -4,20 +4,19 @@
 #include "lineage.h"
 #include "show.h"
 
-/* Retires every active version below the newest. A crash before this leaves two active versions, of which the higher one wraps. */
-static bool retire_older(struct lineage *l, uint32_t newest)
+/* A slot whose key was taken away is not brought back by a rotation. */
+static bool has_active(const struct lineage *l)
 {
-    const struct kw_custody_state retired = {.wrap = false, .unwrap = true};
     uint32_t versions[KW_VERSIONS_MAX];
     size_t count = lineage_versions(l, versions);
-    bool ok = true;
     for (size_t i = 0; i < count; i++) {
-        const struct kw_cmk_entry *e = lineage_any(l, versions[i]);
-        if (versions[i] < newest && e->version.state == KW_STATE_ACTIVE) {
-            ok = lineage_change(l, versions[i], &retired) && ok;
+        if (lineage_any(l, versions[i])->version.state == KW_STATE_ACTIVE) {
+            return true;
         }
     }
-    return ok;
+    command_say("slot %s: no version of key %s is active; `keyward enable %s` or `keyward recover` comes first", l->slot->name, l->slot->key,
+                l->slot->name);
+    return false;
 }
 
 static bool is_young(const struct lineage *l, uint32_t version, long days)
@@ -30,7 +29,7 @@ int verb_rotate(struct command *c, int argc, char **argv)
 {
     struct show_options o;
     struct lineage l;
-    if (!show_parse(argc, argv, "jit", &o) || o.type != NULL) {
+    if (!show_parse(argc, argv, "ji", &o)) {
         return USAGE;
     }
     bool done = lineage_open(c, o.slot, &l);
@@ -39,7 +38,7 @@ int verb_rotate(struct command *c, int argc, char **argv)
         command_say("slot %s: there is no key to rotate; make it with `keyward create %s`", o.slot, o.slot);
         done = false;
     }
-    done = done && lineage_is_sound(&l);
+    done = done && lineage_is_sound(&l) && has_active(&l);
     if (done && lineage_any(&l, newest)->full_id_len != KW_CMK_FULL_ID) {
         command_say("slot %s: key %s was not made by Keyward and has no versions; make a key of its own for the slot", o.slot, l.slot->key);
         done = false;
@@ -48,7 +47,7 @@ int verb_rotate(struct command *c, int argc, char **argv)
         (void)fprintf(o.json ? stderr : stdout, "nothing to do: version %u is not older than %ld days\n", newest, o.days);
     } else if (done) {
         unsigned bits = lineage_any(&l, newest)->version.bits;
-        done = lineage_make(&l, newest + 1, bits) && retire_older(&l, newest + 1);
+        done = lineage_make(&l, newest + 1, bits) && lineage_retire_older(&l, false);
     }
     const struct kw_config_slot *slot = l.slot;
     lineage_close(&l);

@@ -41,6 +41,10 @@ static void add_version(struct visit *v, const struct kw_version *version)
         problem(s, "slot %s: version %u is another key on token %s than on its peers; take that token out of `tokens =`",
                 s->slot->name, version->version, s->slot->tokens[v->member]->name);
     }
+    if (s->rows[i].version.state != version->state || s->rows[i].version.purge != version->purge) {
+        problem(s, "slot %s: version %u is %s on token %s but not on its peers; run `keyward repair %s`", s->slot->name,
+                version->version, kw_state_name(version->state), s->slot->tokens[v->member]->name, s->slot->name);
+    }
     s->rows[i].tokens |= 1u << v->member;
 }
 
@@ -59,7 +63,7 @@ static void judge_version(struct visit *v, struct kw_lease *lease, struct kw_cmk
     if (!v->probe || (!e->may_wrap && !e->may_unwrap)) {
         return;
     }
-    struct kw_rv r = kw_cmk_prove(lease, cmk, e, true);
+    struct kw_rv r = kw_cmk_prove(lease, cmk, e, (struct kw_cmk_use){.wrap = e->may_wrap, .again = true});
     if (!kw_ok(r) && lease->failure == CKR_OK) {
         problem(s, "slot %s: version %u on token %s is not the key that its fingerprint names; destroy that object and restore the "
                    "key", s->slot->name, e->version.version, token);
@@ -128,6 +132,14 @@ static void judge_slot(struct survey *s)
     bool active = false;
     for (size_t i = 0; i < s->count; i++) {
         active |= s->rows[i].version.state == KW_STATE_ACTIVE;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        for (size_t k = 0; k < s->slot->token_count; k++) {
+            if (s->tokens[k].logged_in && (s->rows[i].tokens & 1u << k) == 0) {
+                problem(s, "slot %s: version %u is missing on token %s; run `keyward repair %s`", s->slot->name,
+                        s->rows[i].version.version, s->slot->tokens[k]->name, s->slot->name);
+            }
+        }
     }
     if (s->count > 0 && !active) {
         problem(s, "slot %s: no version of key %s is active, so nothing can be wrapped; enable or create one", s->slot->name,

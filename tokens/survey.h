@@ -10,7 +10,7 @@
 #include "backing.h"
 #include "command.h"
 
-enum { SURVEY_VERSIONS = 64, SURVEY_PROBLEMS = 64, SURVEY_SENTENCE = 400 };
+enum { SURVEY_VERSIONS = KW_VERSIONS_MAX, SURVEY_PROBLEMS = 64, SURVEY_SENTENCE = 400 };
 
 struct survey_row {
     struct kw_version version;

@@ -92,6 +92,22 @@ static int run_cases(const char *title, CU_TestInfo *tests)
     return good ? 0 : 1;
 }
 
+/* The end of Keyward's log, for whoever looks into a failure. */
+static void show_log(void)
+{
+    char text[4096];
+    FILE *log = fopen(world->log, "re");
+    if (log == NULL) {
+        return;
+    }
+    (void)fseek(log, 0, SEEK_END);
+    long size = ftell(log);
+    (void)fseek(log, size > (long)sizeof text ? size - (long)sizeof text : 0, SEEK_SET);
+    size_t n = fread(text, 1, sizeof text, log);
+    (void)fclose(log);
+    (void)printf("the end of Keyward's log:\n%.*s\n", (int)n, text);
+}
+
 int chapter_run(const char *title, const struct fixture_settings *settings, CU_TestInfo *tests)
 {
     world = fixture_start(settings);
@@ -102,15 +118,7 @@ int chapter_run(const char *title, const struct fixture_settings *settings, CU_T
     int status = run_cases(title, tests);
     (void)p11->C_Finalize(NULL); /* a case that failed may have left it initialized */
     if (status != 0) {
-        (void)printf("the log of Keyward:\n");
-        (void)fflush(stdout);
-        FILE *log = fopen(world->log, "re");
-        for (int c = log == NULL ? EOF : fgetc(log); c != EOF; c = fgetc(log)) {
-            (void)putchar(c);
-        }
-        if (log != NULL) {
-            (void)fclose(log);
-        }
+        show_log();
     }
     fixture_stop(world);
     return status;

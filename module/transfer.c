@@ -1,0 +1,521 @@
+#include "transfer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "log.h"
+#include "probe.h"
+#include "template.h"
+
+/* PKCS#11 3.2 section 6.1: what p11-kit's header lacks. */
+struct rsa_aes_params {
+    CK_ULONG bits; /* of the AES key */
+    CK_RSA_PKCS_OAEP_PARAMS *oaep;
+};
+
+static const CK_RSA_PKCS_OAEP_PARAMS oaep_sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+
+/* What the private half must be, stated when it is made and looked for when it is used. */
+static const struct {
+    CK_ATTRIBUTE_TYPE type;
+    CK_BBOOL want;
+} private_half[] = {
+    {CKA_TOKEN, 1},   {CKA_PRIVATE, 1}, {CKA_SENSITIVE, 1}, {CKA_EXTRACTABLE, 0},
+    {CKA_DECRYPT, 0}, {CKA_SIGN, 0},    {CKA_DERIVE, 0},    {CKA_UNWRAP, 1},
+};
+enum { PRIVATE_HALF = sizeof private_half / sizeof private_half[0] };
+
+enum { TRANSPORT_LABEL_MAX = 160, TRANSPORT_ID = 16 };
+
+static size_t transport_label(const char *label, char out[TRANSPORT_LABEL_MAX])
+{
+    int n = snprintf(out, TRANSPORT_LABEL_MAX, "%s/transport", label);
+    return n < 0 || n >= TRANSPORT_LABEL_MAX ? 0 : (size_t)n;
+}
+
+/* An answer about the key or the file; the token is well. */
+static struct kw_rv answer(struct kw_lease *lease, struct kw_rv r)
+{
+    lease->failure = CKR_OK;
+    return r;
+}
+
+/* Whether the failure is about the wrapped bytes or the key in them, and the token is well (HSM-FACTS rule 7). */
+static bool is_about_key(struct kw_lease *lease)
+{
+    CK_TOKEN_INFO info;
+    switch (lease->failure) {
+    case CKR_ATTRIBUTE_VALUE_INVALID:
+    case CKR_DATA_INVALID:
+    case CKR_DATA_LEN_RANGE:
+    case CKR_KEY_SIZE_RANGE:
+    case CKR_UNWRAPPING_KEY_SIZE_RANGE:
+    case CKR_WRAPPING_KEY_SIZE_RANGE:
+        return true;
+    default:
+        return kw_error_class(lease->failure) == KW_CLASS_AMBIGUOUS &&
+               lease->call->C_GetTokenInfo(kw_lease_slot(lease), &info) == CKR_OK;
+    }
+}
+
+static void destroy(struct kw_lease *lease, CK_OBJECT_HANDLE key)
+{
+    if (key != CK_INVALID_HANDLE) {
+        (void)lease->call->C_DestroyObject(lease->session, key);
+    }
+}
+
+/* A session object of the public half. */
+static struct kw_rv create_public(struct kw_lease *lease, const struct kw_transfer_key *k, CK_OBJECT_HANDLE *out)
+{
+    struct kw_template t = {0};
+    kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_WRAP, 1);
+    kw_template_bool(&t, CKA_ENCRYPT, 0);
+    kw_template_bool(&t, CKA_VERIFY, 0);
+    kw_template_bytes(&t, CKA_MODULUS, k->modulus, k->modulus_len);
+    kw_template_bytes(&t, CKA_PUBLIC_EXPONENT, k->exponent, k->exponent_len);
+    return kw_lease_check(lease, lease->call->C_CreateObject(lease->session, t.items, t.count, out), "C_CreateObject");
+}
+
+/* A secret session key that may be wrapped, or that only opens the second layer. */
+static void session_aes(struct kw_template *t, bool extractable)
+{
+    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
+    kw_template_bool(t, CKA_TOKEN, 0);
+    kw_template_bool(t, CKA_PRIVATE, 1);
+    kw_template_bool(t, CKA_SENSITIVE, 1);
+    kw_template_bool(t, CKA_EXTRACTABLE, extractable);
+    kw_template_no_usage(t);
+}
+
+static struct kw_rv unwrap_session(struct kw_lease *lease, const struct kw_custody_wrapped *w, struct kw_template *t,
+                                   CK_OBJECT_HANDLE *out)
+{
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t->items, t->count, out);
+    return kw_lease_check(lease, rv, "C_UnwrapKey");
+}
+
+/* OAEP-unwraps bytes to an AES session key that only unwraps. */
+static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_transfer_key *k, CK_BYTE *bytes,
+                                     CK_OBJECT_HANDLE *out)
+{
+    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    const struct kw_custody_wrapped w = {&mechanism, k->private_key, bytes, k->modulus_len};
+    struct kw_template t = {0};
+    session_aes(&t, false);
+    kw_template_bool(&t, CKA_WRAP, 0);
+    kw_template_bool(&t, CKA_UNWRAP, 1);
+    return unwrap_session(lease, &w, &t, out);
+}
+
+/* The halves belong together when the private one opens what was wrapped to the public one: OAEP checks itself. */
+static struct kw_rv prove_pair(struct kw_lease *lease, const struct kw_transfer_key *k)
+{
+    CK_MECHANISM generate = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
+    CK_MECHANISM wrap = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE back = CK_INVALID_HANDLE;
+    CK_BYTE blob[KW_TRANSFER_MODULUS_MAX];
+    CK_ULONG len = sizeof blob;
+    struct kw_template t = {0};
+    session_aes(&t, true);
+    kw_template_bool(&t, CKA_WRAP, 0);
+    kw_template_bool(&t, CKA_UNWRAP, 0);
+    kw_template_ulong(&t, CKA_VALUE_LEN, 32);
+    struct kw_rv r = create_public(lease, k, &public_key);
+    if (kw_ok(r)) {
+        r = kw_lease_check(lease, lease->call->C_GenerateKey(lease->session, &generate, t.items, t.count, &key), "C_GenerateKey");
+    }
+    if (kw_ok(r)) {
+        r = kw_lease_check(lease, lease->call->C_WrapKey(lease->session, &wrap, public_key, key, blob, &len), "C_WrapKey");
+    }
+    if (kw_ok(r) && len == k->modulus_len) {
+        r = open_first_layer(lease, k, blob, &back);
+    }
+    if (back == CK_INVALID_HANDLE && (kw_ok(r) || is_about_key(lease))) {
+        r = answer(lease, KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key does not open what is wrapped to it; destroy KEY/transport "
+                                                             "with the vendor's tool and make a new one"));
+    }
+    destroy(lease, public_key);
+    destroy(lease, key);
+    destroy(lease, back);
+    return r;
+}
+
+/* The numbers of the public half. Not every token shows the exponent at the private object; then it is the one that is always asked for. */
+static struct kw_rv read_numbers(struct kw_lease *lease, struct kw_transfer_key *k)
+{
+    static const uint8_t usual[] = {1, 0, 1};
+    CK_ATTRIBUTE modulus = {CKA_MODULUS, k->modulus, sizeof k->modulus};
+    CK_ATTRIBUTE exponent = {CKA_PUBLIC_EXPONENT, k->exponent, sizeof k->exponent};
+    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, k->private_key, &modulus, 1);
+    struct kw_rv r = kw_lease_check(lease, rv, "C_GetAttributeValue");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    k->modulus_len = modulus.ulValueLen;
+    if (k->modulus_len != 256 && k->modulus_len != 384 && k->modulus_len != 512) {
+        return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key is not of 2048, 3072 or 4096 bits");
+    }
+    rv = lease->call->C_GetAttributeValue(lease->session, k->private_key, &exponent, 1);
+    bool shown = rv == CKR_OK && exponent.ulValueLen > 0 && exponent.ulValueLen <= sizeof k->exponent;
+    k->exponent_len = shown ? exponent.ulValueLen : sizeof usual;
+    if (!shown) {
+        memcpy(k->exponent, usual, sizeof usual);
+    }
+    return KW_OK;
+}
+
+/* HSM-FACTS rule 1: everything that was asked is read back. */
+static struct kw_rv judge(struct kw_lease *lease, CK_OBJECT_HANDLE private_key)
+{
+    CK_BBOOL is[PRIVATE_HALF];
+    CK_ATTRIBUTE t[PRIVATE_HALF];
+    bool good = true;
+    for (size_t i = 0; i < PRIVATE_HALF; i++) {
+        is[i] = 2;
+        t[i] = (CK_ATTRIBUTE){private_half[i].type, &is[i], sizeof is[i]};
+    }
+    struct kw_rv r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, private_key, t, PRIVATE_HALF),
+                                    "C_GetAttributeValue");
+    for (size_t i = 0; i < PRIVATE_HALF; i++) {
+        good &= t[i].ulValueLen == sizeof is[i] && is[i] == private_half[i].want;
+    }
+    if (kw_ok(r) && !good) {
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key may do other things than unwrap, or may leave the token; destroy KEY/transport "
+                                               "with the vendor's tool and make a new one");
+    }
+    return r;
+}
+
+/* Reads the key at k->private_key and proves it. */
+static struct kw_rv examine(struct kw_lease *lease, struct kw_transfer_key *k)
+{
+    struct kw_rv r = judge(lease, k->private_key);
+    if (kw_ok(r)) {
+        r = read_numbers(lease, k);
+    }
+    return kw_ok(r) ? prove_pair(lease, k) : r;
+}
+
+struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label, struct kw_transfer_key *out, bool *found)
+{
+    char text[TRANSPORT_LABEL_MAX];
+    struct kw_template t = {0};
+    CK_OBJECT_HANDLE keys[2];
+    CK_ULONG count = 0;
+    memset(out, 0, sizeof *out);
+    kw_template_ulong(&t, CKA_CLASS, CKO_PRIVATE_KEY);
+    kw_template_bytes(&t, CKA_LABEL, text, transport_label(label, text));
+    struct kw_rv r = kw_lease_check(lease, lease->call->C_FindObjectsInit(lease->session, t.items, t.count), "C_FindObjectsInit");
+    if (!kw_ok(r)) {
+        return r;
+    }
+    r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, keys, 2, &count), "C_FindObjects");
+    (void)lease->call->C_FindObjectsFinal(lease->session);
+    if (kw_ok(r) && count > 1) {
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "there are two private keys KEY/transport; destroy with the vendor's tool the one that nobody "
+                                               "wraps to");
+    }
+    *found = kw_ok(r) && count == 1;
+    if (*found) {
+        out->private_key = keys[0];
+        r = examine(lease, out);
+    }
+    return r;
+}
+
+/* What not every token knows: 2 all of it, 1 without the templates, 0 nothing. The transport key has no state, so nothing of it changes. */
+static void add_fences(struct kw_template *priv, struct kw_template *inner, int fences)
+{
+    static CK_MECHANISM_TYPE allowed[] = {CKM_RSA_PKCS_OAEP, CKM_RSA_AES_KEY_WRAP};
+    if (fences >= 1) {
+        kw_template_bool(priv, CKA_MODIFIABLE, 0);
+        kw_template_bool(priv, CKA_COPYABLE, 0);
+        kw_template_bool(priv, CKA_SIGN_RECOVER, 0);
+    }
+    if (fences >= 2) {
+        kw_template_bool(inner, CKA_SENSITIVE, 1);
+        kw_template_bool(inner, CKA_PRIVATE, 1);
+        kw_template_bytes(priv, CKA_UNWRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
+        kw_template_bytes(priv, CKA_ALLOWED_MECHANISMS, allowed, sizeof allowed);
+    }
+}
+
+static void public_template(struct kw_template *t, unsigned bits, int fences)
+{
+    static const uint8_t exponent[] = {1, 0, 1};
+    kw_template_bool(t, CKA_TOKEN, 1);
+    kw_template_bool(t, CKA_PRIVATE, 0);
+    kw_template_ulong(t, CKA_MODULUS_BITS, bits);
+    kw_template_bytes(t, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
+    kw_template_bool(t, CKA_WRAP, 1);
+    kw_template_bool(t, CKA_ENCRYPT, 0);
+    kw_template_bool(t, CKA_VERIFY, 0);
+    kw_template_bool(t, CKA_DERIVE, 0);
+    if (fences >= 1) {
+        kw_template_bool(t, CKA_MODIFIABLE, 0);
+        kw_template_bool(t, CKA_COPYABLE, 0);
+        kw_template_bool(t, CKA_VERIFY_RECOVER, 0);
+    }
+}
+
+struct name {
+    char label[TRANSPORT_LABEL_MAX];
+    size_t label_len;
+    uint8_t id[TRANSPORT_ID];
+};
+
+static void add_name(struct kw_template *t, const struct name *n)
+{
+    kw_template_bytes(t, CKA_LABEL, n->label, n->label_len);
+    kw_template_bytes(t, CKA_ID, n->id, sizeof n->id);
+}
+
+static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, unsigned bits, CK_OBJECT_HANDLE out[2])
+{
+    CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+    CK_RV rv = CKR_GENERAL_ERROR;
+    for (int fences = 2; fences >= 0; fences--) {
+        struct kw_template pub = {0};
+        struct kw_template priv = {0};
+        struct kw_template inner = {0};
+        public_template(&pub, bits, fences);
+        for (size_t i = 0; i < PRIVATE_HALF; i++) {
+            kw_template_bool(&priv, private_half[i].type, private_half[i].want);
+        }
+        add_fences(&priv, &inner, fences);
+        add_name(&pub, n);
+        add_name(&priv, n);
+        rv = lease->call->C_GenerateKeyPair(lease->session, &mechanism, pub.items, pub.count, priv.items, priv.count, &out[0], &out[1]);
+        enum kw_class class = kw_error_class(rv);
+        if (class != KW_CLASS_CALLER && class != KW_CLASS_AMBIGUOUS && class != KW_CLASS_REFUSED) {
+            break;
+        }
+    }
+    return kw_lease_check(lease, rv, "C_GenerateKeyPair");
+}
+
+struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigned bits, struct kw_transfer_key *out)
+{
+    CK_OBJECT_HANDLE pair[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    struct name n;
+    memset(out, 0, sizeof *out);
+    n.label_len = transport_label(label, n.label);
+    if (getrandom(n.id, sizeof n.id, 0) != (ssize_t)sizeof n.id) {
+        return KW_FAIL(CKR_FUNCTION_FAILED, "the system gives no random numbers");
+    }
+    struct kw_rv r = generate_pair(lease, &n, bits, pair);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    out->private_key = pair[1];
+    r = examine(lease, out);
+    if (kw_ok(r) && out->modulus_len * 8 != bits) {
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the token made a transport key of another size than asked");
+    }
+    if (!kw_ok(r)) {
+        destroy(lease, pair[0]);
+        destroy(lease, pair[1]);
+    }
+    return r;
+}
+
+/* What a customer sent, while it is opened. */
+struct opening {
+    struct kw_transfer_key key;
+    CK_BYTE bytes[KW_TRANSFER_MODULUS_MAX + KW_TRANSFER_AES_MAX];
+    size_t len;
+    unsigned bits;         /* of the customer's key; follows from the length */
+    CK_OBJECT_HANDLE aes;  /* of the first layer */
+};
+
+/* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold 9 to 16, 17 to 24 and 25 to 32. No token has
+ * seen the file yet. */
+static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
+{
+    enum { LEAST_RSA = 600 /* PKCS#8 of RSA-1024 has more; of the largest EC key, P-521, 241 */ };
+    size_t k = o->key.modulus_len;
+    size_t rest = t->len > k ? t->len - k : 0;
+    if (rest < 16 || rest % 8 != 0) {
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "its length does not fit the transport key of the slot: it was cut, or wrapped to a "
+                                                  "key of another size");
+    }
+    if (rest >= LEAST_RSA) {
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is as long as an RSA private key; this version of Keyward takes AES keys only");
+    }
+    if (rest > KW_TRANSFER_AES_MAX) {
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an AES key, and this version of Keyward takes AES keys only; "
+                                                  "or it was wrapped to a key of another size");
+    }
+    if (rest < 24) {
+        return KW_FAIL(CKR_KEY_SIZE_RANGE, "what it holds is shorter than an AES key of 128 bits");
+    }
+    o->bits = (unsigned)(rest - 8) * 8;
+    o->len = t->len;
+    memcpy(o->bytes, t->bytes, t->len);
+    return KW_OK;
+}
+
+static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transfer *t, struct opening *o)
+{
+    bool found = false;
+    memset(o, 0, sizeof *o);
+    o->aes = CK_INVALID_HANDLE;
+    struct kw_rv r = kw_transfer_find(lease, t->label, &o->key, &found);
+    if (kw_ok(r) && !found) {
+        r = KW_FAIL(CKR_KEY_HANDLE_INVALID, "the slot has no transport key, so nothing can have been wrapped to it; make it with "
+                                            "`keyward transport-key`");
+    }
+    return kw_ok(r) ? measure(t, o) : r;
+}
+
+/* What is done with the customer's key once there is something that opens it. */
+typedef struct kw_rv deed(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg);
+
+static bool has_mechanism(struct kw_lease *lease)
+{
+    CK_MECHANISM_INFO info;
+    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), CKM_RSA_AES_KEY_WRAP, &info) == CKR_OK &&
+           (info.flags & CKF_UNWRAP) != 0;
+}
+
+static struct kw_rv open_whole(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
+{
+    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
+    struct rsa_aes_params params = {256, &oaep};
+    CK_MECHANISM mechanism = {CKM_RSA_AES_KEY_WRAP, &params, sizeof params};
+    const struct kw_custody_wrapped w = {&mechanism, o->key.private_key, o->bytes, o->len};
+    return d(lease, &w, arg);
+}
+
+static struct kw_rv open_in_parts(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
+{
+    struct kw_proof proof;
+    struct kw_rv r = kw_probe(lease, KW_FORMAT_KWP, &proof);
+    if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
+        return answer(lease, KW_FAIL(CKR_MECHANISM_INVALID, "the token can do neither CKM_RSA_AES_KEY_WRAP nor RFC 5649, which the file needs"));
+    }
+    if (kw_ok(r)) {
+        r = open_first_layer(lease, &o->key, o->bytes, &o->aes);
+    }
+    if (kw_ok(r)) {
+        CK_MECHANISM mechanism = {proof.mechanism, NULL, 0};
+        const struct kw_custody_wrapped w = {&mechanism, o->aes, o->bytes + o->key.modulus_len, o->len - o->key.modulus_len};
+        r = d(lease, &w, arg);
+    }
+    return r;
+}
+
+/* By the token's own mechanism where it has it; where that did not do, in two steps: a list of mechanisms proves nothing. The transport key
+ * was proven a moment ago, so a token that is well and does not open the file says something about the file. One sentence for
+ * every reason: which layer failed is nobody's business. */
+static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
+{
+    bool listed = has_mechanism(lease);
+    bool bad = false;
+    struct kw_rv r = KW_OK;
+    if (listed) {
+        r = open_whole(lease, o, d, arg);
+        bad = !kw_ok(r) && is_about_key(lease);
+    }
+    if (!listed || bad || kw_error_class(lease->failure) == KW_CLASS_CALLER) {
+        lease->failure = CKR_OK;
+        r = open_in_parts(lease, o, d, arg);
+        destroy(lease, o->aes);
+        bad = !kw_ok(r) && (is_about_key(lease) || (bad && r.code == CKR_MECHANISM_INVALID));
+    }
+    if (bad) {
+        r = answer(lease, KW_FAIL(CKR_WRAPPED_KEY_INVALID, "it does not open: it was wrapped to another key, or changed on the way"));
+    }
+    return r;
+}
+
+/* A session key of the customer's. It may wrap, which shows by a canary that it is a whole AES key. */
+struct session_deed {
+    bool extractable;
+    CK_OBJECT_HANDLE key;
+};
+
+static struct kw_rv do_session(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg)
+{
+    struct session_deed *s = arg;
+    struct kw_template t = {0};
+    session_aes(&t, s->extractable);
+    kw_template_bool(&t, CKA_WRAP, 1);
+    kw_template_bool(&t, CKA_UNWRAP, 0);
+    return unwrap_session(lease, w, &t, &s->key);
+}
+
+/* SoftHSM takes an AES key of any size and does not tell it (CKA_VALUE_LEN 0), but uses 16, 24 and 32 bytes only. The length of the wrapped
+ * key leaves one of them. */
+static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_transfer_found *found)
+{
+    CK_ULONG told = 0;
+    CK_ATTRIBUTE a = {CKA_VALUE_LEN, &told, sizeof told};
+    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, &a, 1);
+    struct kw_rv r = KW_OK;
+    bool fits = rv != CKR_OK || a.ulValueLen != sizeof told || told == 0 || told * 8 == found->bits;
+    if (fits) {
+        r = kw_cmk_canary(lease, key, found->canary);
+    }
+    if (!fits || (!kw_ok(r) && is_about_key(lease))) {
+        r = answer(lease, KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in it is not of 128, 192 or 256 bits"));
+    }
+    return r;
+}
+
+struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer *t, struct kw_transfer_found *out)
+{
+    struct opening o;
+    struct session_deed s = {false, CK_INVALID_HANDLE};
+    struct kw_rv r = begin_opening(lease, t, &o);
+    if (kw_ok(r)) {
+        r = open_opening(lease, &o, do_session, &s);
+    }
+    if (kw_ok(r)) {
+        out->bits = o.bits;
+        r = check_size(lease, s.key, out);
+    }
+    destroy(lease, s.key);
+    return r;
+}
+
+struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer *t, struct kw_custody_source *out)
+{
+    struct opening o;
+    struct session_deed s = {true, CK_INVALID_HANDLE};
+    struct kw_rv r = begin_opening(lease, t, &o);
+    if (kw_ok(r)) {
+        r = open_opening(lease, &o, do_session, &s);
+    }
+    if (kw_ok(r)) {
+        *out = (struct kw_custody_source){s.key, lease->epoch};
+    }
+    return r;
+}
+
+static struct kw_rv do_version(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg)
+{
+    const struct kw_custody_plan *plan = arg;
+    return kw_custody_unwrap(lease, w, plan);
+}
+
+struct kw_rv kw_transfer_receive(struct kw_lease *lease, const struct kw_transfer *t, const struct kw_custody_plan *plan)
+{
+    struct opening o;
+    struct kw_custody_plan copy = *plan;
+    struct kw_rv r = begin_opening(lease, t, &o);
+    if (kw_ok(r) && o.bits != plan->bits) {
+        r = KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in the file is not of the size that was planned");
+    }
+    return kw_ok(r) ? open_opening(lease, &o, do_version, &copy) : r;
+}

@@ -1,0 +1,18 @@
+/*
+ * file.h: the files that the command reads whole and those that it makes anew.
+ *
+ * What is read may be a key, so it goes into a secret without passing through any other memory. A file that exists is never overwritten.
+ * Errors are sentences about the file, to be said after its name.
+ */
+#ifndef KW_FILE_H
+#define KW_FILE_H
+
+#include "secret.h"
+
+/* The bytes of the file, at most KW_SECRET_MAX (64 KiB). *out is the caller's. */
+KW_MUST_USE struct kw_rv file_read(const char *path, struct kw_secret **out);
+
+/* A new file with these bytes and this mode; what was written in part is removed again. */
+KW_MUST_USE struct kw_rv file_write(const char *path, const void *bytes, size_t len, unsigned mode);
+
+#endif
