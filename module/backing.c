@@ -34,12 +34,12 @@ struct kw_backing {
     unsigned long vendor_epoch; /* of the vendor's module, when connected */
     unsigned long epoch;
     CK_SLOT_ID slot;
-    CK_TOKEN_INFO info;
     CK_SESSION_HANDLE pool[POOL];
     unsigned idle; /* in the pool */
     unsigned open; /* idle and leased */
     unsigned users;
     bool logged_in;
+    bool borrowed;           /* the application's own login is used; it is not ours to end */
     struct kw_secret *pin;   /* that worked; while users > 0 */
     struct kw_refusals refusals;
     struct timespec retry_at;
@@ -235,7 +235,6 @@ static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST 
     b->connected = true;
     b->vendor_epoch = *epoch;
     b->slot = slot;
-    b->info = info;
     b->failures = 0;
     set_problem_locked(b, "");
 done:
@@ -357,27 +356,6 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
     return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
 }
 
-/* What must hold before a PIN is sent (DESIGN section 3). `info` is fresh. */
-static struct kw_rv may_send_pin(struct kw_backing *b, const CK_TOKEN_INFO *info, const struct kw_secret *pin)
-{
-    size_t len = kw_secret_len(pin);
-    if ((info->flags & CKF_USER_PIN_LOCKED) != 0) {
-        return KW_FAIL(CKR_PIN_LOCKED, "the PIN of the backing token is locked; its security officer can set a new one");
-    }
-    if ((info->flags & CKF_USER_PIN_FINAL_TRY) != 0) {
-        kw_log(KW_LOG_ERROR, "token %s: one more wrong PIN would lock it; log in once with the vendor's own tool", b->config->name);
-        return KW_FAIL(CKR_PIN_LOCKED, "the backing token is at its last PIN try, which is not taken");
-    }
-    if (len == 0 || (info->ulMaxPinLen > 0 && info->ulMaxPinLen < 4096 && len > info->ulMaxPinLen) ||
-        (info->ulMinPinLen < 4096 && len < info->ulMinPinLen)) {
-        return KW_FAIL(CKR_PIN_LEN_RANGE, "no PIN of the backing token has this length");
-    }
-    if (kw_refusals_has(&b->refusals, pin)) {
-        return KW_FAIL(CKR_PIN_INCORRECT, "this PIN was refused before and is not sent again; restart after setting it right");
-    }
-    return KW_OK;
-}
-
 /* C_Login. The exclusive flag is held, the lock is not. */
 static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
 {
@@ -387,7 +365,7 @@ static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin
     if (rv != CKR_OK) {
         return kw_lease_check(lease, rv, "C_GetTokenInfo");
     }
-    struct kw_rv r = may_send_pin(b, &info, pin);
+    struct kw_rv r = kw_refusals_check(&b->refusals, &info, pin);
     if (!kw_ok(r)) {
         return r;
     }
@@ -401,7 +379,8 @@ static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin
     if (rv == CKR_PIN_INCORRECT && !kw_ok(kw_refusals_add(&b->refusals, pin))) {
         kw_log(KW_LOG_WARNING, "token %s: that this PIN was refused cannot be remembered", b->config->name);
     }
-    if (rv == CKR_USER_ALREADY_LOGGED_IN) {
+    b->borrowed = rv == CKR_USER_ALREADY_LOGGED_IN;
+    if (b->borrowed) {
         /* Somebody else in this process has logged in: no proof of this PIN, but the operator's own source needs none. */
         return trusted ? KW_OK : KW_FAIL(CKR_DEVICE_ERROR, "the application itself has logged in to the backing token");
     }
@@ -439,8 +418,8 @@ static struct kw_rv login_locked(struct kw_lease *lease, const struct kw_secret 
     pthread_mutex_unlock(&b->lock);
     r = send_pin(lease, copy, trusted);
     pthread_mutex_lock(&b->lock);
-    if (kw_ok(r) && b->epoch == lease->epoch) {
-        b->logged_in = true;
+    if (kw_ok(r)) {
+        b->logged_in = b->epoch == lease->epoch; /* else the connection was given up meanwhile; the PIN is good all the same */
         kw_secret_free(b->pin);
         b->pin = copy;
         copy = NULL;
@@ -566,35 +545,64 @@ struct kw_rv kw_backing_reconnect(struct kw_backing *b)
     return vendor == NULL ? KW_OK : kw_vendor_end_epoch(vendor, epoch);
 }
 
-void kw_backing_logout(struct kw_backing *b)
+/* Ends the login of one connection and closes its idle sessions. The caller holds the exclusive flag, not the lock. */
+static void end_login(struct kw_backing *b, const CK_SESSION_HANDLE *idle, unsigned count, unsigned long epoch)
 {
-    struct kw_lease lease;
-    pthread_mutex_lock(&b->lock);
-    if (b->users > 1) {
-        b->users--;
-        pthread_mutex_unlock(&b->lock);
+    const CK_FUNCTION_LIST *f = NULL;
+    unsigned long now = 0;
+    if (!kw_ok(kw_vendor_enter(b->vendor, &f, &now))) {
         return;
     }
-    bool out = b->connected && b->logged_in;
+    if (now == epoch) {
+        CK_SESSION_HANDLE own = CK_INVALID_HANDLE;
+        CK_SESSION_HANDLE any = count > 0 ? idle[0] : CK_INVALID_HANDLE;
+        if (count == 0 && f->C_OpenSession(b->slot, CKF_SERIAL_SESSION, NULL, NULL, &own) == CKR_OK) {
+            any = own;
+        }
+        if (!b->borrowed && any != CK_INVALID_HANDLE) {
+            (void)f->C_Logout(any);
+        }
+        for (unsigned i = 0; i < count; i++) {
+            (void)f->C_CloseSession(idle[i]);
+        }
+        if (own != CK_INVALID_HANDLE) {
+            (void)f->C_CloseSession(own);
+        }
+    }
+    kw_vendor_leave(b->vendor);
+}
+
+void kw_backing_logout(struct kw_backing *b)
+{
+    CK_SESSION_HANDLE idle[POOL];
+    pthread_mutex_lock(&b->lock);
+    struct kw_rv alone = begin_exclusive_locked(b); /* a login of another slot is over, or begins after this */
+    if (b->users > 1 || !kw_ok(alone)) {
+        b->users -= b->users > 0;
+        goto done;
+    }
+    bool connected = b->connected;
+    unsigned count = b->idle;
+    unsigned long epoch = b->vendor_epoch;
+    memcpy(idle, b->pool, sizeof idle);
     b->users = 0;
     b->logged_in = false;
     kw_secret_free(b->pin);
     b->pin = NULL;
-    b->epoch++; /* private handles are dead after a logout (HSM-FACTS rule 8) */
     b->open -= b->idle;
-    unsigned idle = b->idle;
-    CK_SESSION_HANDLE pool[POOL];
-    memcpy(pool, b->pool, sizeof pool);
     b->idle = 0;
+    b->epoch++; /* private handles are dead after a logout (HSM-FACTS rule 8) */
     kw_recall_clear(&b->recall);
     pthread_mutex_unlock(&b->lock);
-    if (out && kw_ok(kw_backing_lease(b, false, &lease))) {
-        (void)lease.call->C_Logout(lease.session);
-        for (unsigned i = 0; i < idle; i++) {
-            (void)lease.call->C_CloseSession(pool[i]);
-        }
-        kw_backing_return(&lease);
+    if (connected) {
+        end_login(b, idle, count, epoch);
     }
+    pthread_mutex_lock(&b->lock);
+done:
+    if (kw_ok(alone)) {
+        end_exclusive_locked(b);
+    }
+    pthread_mutex_unlock(&b->lock);
 }
 
 void kw_backing_free(struct kw_backing *b)
@@ -606,7 +614,7 @@ void kw_backing_free(struct kw_backing *b)
     unsigned long epoch = 0;
     if (b->connected && kw_ok(kw_vendor_enter(b->vendor, &f, &epoch))) {
         if (epoch == b->vendor_epoch) {
-            if (b->logged_in && b->idle > 0) {
+            if (b->logged_in && !b->borrowed && b->idle > 0) {
                 (void)f->C_Logout(b->pool[0]);
             }
             for (unsigned i = 0; i < b->idle; i++) {
@@ -622,27 +630,6 @@ void kw_backing_free(struct kw_backing *b)
     free(b);
 }
 
-/* What a vendor's answer becomes for our caller, once nothing more can be done about it. */
-static CK_RV translate(CK_RV rv)
-{
-    switch (kw_error_class(rv)) {
-    case KW_CLASS_HANDLE:
-        return CKR_KEY_HANDLE_INVALID;
-    case KW_CLASS_LOGIN:
-        return CKR_USER_NOT_LOGGED_IN;
-    case KW_CLASS_CAPACITY:
-        return rv == CKR_HOST_MEMORY ? rv : CKR_DEVICE_MEMORY;
-    case KW_CLASS_REFUSED:
-        return rv == CKR_KEY_UNEXTRACTABLE ? rv : CKR_KEY_FUNCTION_NOT_PERMITTED;
-    case KW_CLASS_SESSION:
-    case KW_CLASS_DEVICE:
-    case KW_CLASS_AMBIGUOUS:
-        return CKR_DEVICE_ERROR;
-    default:
-        return rv;
-    }
-}
-
 struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name)
 {
     if (rv == CKR_OK) {
@@ -650,7 +637,7 @@ struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name)
     }
     lease->failure = rv;
     kw_log(KW_LOG_DEBUG, "token %s: %s answers %s (0x%lx)", lease->backing->config->name, name, kw_error_name(rv), rv);
-    return KW_FAIL(translate(rv), "the backing token refused a call");
+    return KW_FAIL(kw_error_translate(rv), "the backing token refused a call");
 }
 
 CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8])

@@ -3,8 +3,8 @@
  *
  * Work on a token is done under a lease: a session of the pool, logged in if asked, and the right to be inside the vendor's
  * module. A lease belongs to one thread and one epoch; vendor object handles found under it are valid in that epoch only.
- * The backing owns its sessions and the PIN that worked (a kw_secret, while somebody is logged in). One mutex, below the vendor's in the
- * lock order and never held while the vendor's code runs. (DESIGN section 7; HSM-FACTS rules 7, 10, 11.)
+ * The backing owns its sessions and the PIN that worked (a kw_secret, while somebody is logged in). One mutex, before the vendor's in
+ * the lock order and never held while the vendor's code runs. (DESIGN section 7; HSM-FACTS rules 7, 10, 11.)
  */
 #ifndef KW_BACKING_H
 #define KW_BACKING_H

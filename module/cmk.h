@@ -3,7 +3,7 @@
  *
  * A kw_cmk knows the label and keeps the latest kw_snapshot of the versions: read from the token, judged, sorted, immutable and
  * counted. A snapshot belongs to one epoch of the backing and grows old after a second; reading it again finds a changed attribute, a
- * twin or a new version. A version is proven by its canary at its first use in an epoch. One mutex, a leaf, never held across a vendor call.
+ * twin or a new version. A version is proven by its canary at its first use in an epoch. One mutex, under which only the log's is taken.
  */
 #ifndef KW_CMK_H
 #define KW_CMK_H

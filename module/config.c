@@ -402,7 +402,7 @@ static void check_labels(struct build *b, const struct kw_config_slot *slot)
 static void look_at_token(struct build *b, struct kw_config_token *token)
 {
     int fd = -1;
-    const char *problem = kw_trust_open(token->module_path, KW_TRUST_ANY, &fd);
+    const char *problem = kw_trust_open(token->module_path, KW_TRUST_CONFIG, &fd);
     if (problem == NULL) {
         (void)close(fd);
     } else {

@@ -29,3 +29,23 @@ const char *kw_error_name(CK_RV code)
     }
     return "CKR_unknown";
 }
+
+CK_RV kw_error_translate(CK_RV rv)
+{
+    switch (kw_error_class(rv)) {
+    case KW_CLASS_HANDLE:
+        return CKR_KEY_HANDLE_INVALID;
+    case KW_CLASS_LOGIN:
+        return CKR_USER_NOT_LOGGED_IN;
+    case KW_CLASS_CAPACITY:
+        return rv == CKR_HOST_MEMORY ? rv : CKR_DEVICE_MEMORY;
+    case KW_CLASS_REFUSED:
+        return rv == CKR_KEY_UNEXTRACTABLE ? rv : CKR_KEY_FUNCTION_NOT_PERMITTED;
+    case KW_CLASS_SESSION:
+    case KW_CLASS_DEVICE:
+    case KW_CLASS_AMBIGUOUS:
+        return CKR_DEVICE_ERROR;
+    default:
+        return rv;
+    }
+}

@@ -39,7 +39,7 @@ enum kw_class {
     KW_CLASS_SESSION,    /* the session is gone: new session, look up again, retry once */
     KW_CLASS_LOGIN,      /* the login is gone: log in again, retry once */
     KW_CLASS_DEVICE,     /* the token is gone or ill: reconnect, else next member */
-    KW_CLASS_CAPACITY,   /* bounded wait, then CKR_DEVICE_MEMORY */
+    KW_CLASS_CAPACITY,   /* the token has no room: CKR_DEVICE_MEMORY */
     KW_CLASS_CREDENTIAL, /* stop: never retried */
     KW_CLASS_REFUSED,    /* the key may not do this: an answer, never retried elsewhere */
     KW_CLASS_AMBIGUOUS   /* a bad blob or an ill HSM: the canary decides */
@@ -47,6 +47,9 @@ enum kw_class {
 
 /* The class of a code answered by a vendor module. Unknown codes are KW_CLASS_DEVICE. */
 enum kw_class kw_error_class(CK_RV code);
+
+/* What a vendor's answer becomes for our caller, once nothing more can be done about it. */
+CK_RV kw_error_translate(CK_RV rv);
 
 /* The name of a code, "CKR_…"; "CKR_unknown" when it has none. Static storage. */
 const char *kw_error_name(CK_RV code);

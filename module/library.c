@@ -80,10 +80,9 @@ void kw_face_unlock(void)
     pthread_mutex_unlock(&face_lock);
 }
 
-bool kw_face_wait(long ms)
+bool kw_face_wait(const struct timespec *until)
 {
-    struct timespec until = kw_clock_in(ms);
-    return pthread_cond_timedwait(&face_changed_cond, &face_lock, &until) == 0;
+    return pthread_cond_timedwait(&face_changed_cond, &face_lock, until) == 0;
 }
 
 void kw_face_changed(void)

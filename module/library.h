@@ -8,6 +8,8 @@
 #ifndef KW_LIBRARY_H
 #define KW_LIBRARY_H
 
+#include <time.h>
+
 #include "config.h"
 #include "engine.h"
 #include "handles.h"
@@ -40,8 +42,8 @@ struct kw_library *kw_library(void);
 
 void kw_face_lock(void);
 void kw_face_unlock(void);
-/* Waits on a change of the face's state, at most `ms`; the lock is held. False when the time is over. */
-bool kw_face_wait(long ms);
+/* Waits on a change of the face's state until then (clock.h); the lock is held. False when the time is over. */
+bool kw_face_wait(const struct timespec *until);
 void kw_face_changed(void);
 
 #endif

@@ -11,7 +11,8 @@ enum { HANDLE_TRIES = 5 /* SoftHSM answers handle-invalid on up to 3 % of calls 
 struct member {
     struct kw_backing *backing;
     struct kw_cmk *cmk;
-    bool joined; /* this slot is a user of the backing's login */
+    bool joined;  /* this slot is a user of the backing's login */
+    bool joining; /* somebody is at it */
 };
 
 struct kw_members {
@@ -63,21 +64,33 @@ struct kw_backing *kw_members_backing(const struct kw_members *m, size_t i)
     return m->list[i].backing;
 }
 
-/* A member that was away when the slot logged in joins later, if its PIN has a source of its own. */
-static struct kw_rv join(struct kw_members *m, struct member *one)
+/* Whether work that needs the login can be done on the member. One that was away when the slot logged in joins now, if its PIN has a source
+ * of its own; while it does, other threads go to the next member. */
+static struct kw_rv join(struct kw_members *m, struct member *one, bool *outage)
 {
     pthread_mutex_lock(&m->lock);
-    bool wanted = m->in && !one->joined && kw_pin_has_source(kw_backing_config(one->backing));
-    one->joined = one->joined || wanted;
+    bool in = m->in;
+    bool joined = one->joined;
+    bool mine = in && !joined && !one->joining && kw_pin_has_source(kw_backing_config(one->backing));
+    one->joining = one->joining || mine;
     pthread_mutex_unlock(&m->lock);
-    if (!wanted) {
+    *outage = in;
+    if (joined) {
         return KW_OK;
     }
+    if (!mine) {
+        return in ? KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token is not logged in")
+                  : KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody has logged in");
+    }
     struct kw_rv r = kw_backing_login(one->backing, NULL);
-    if (!kw_ok(r)) {
-        pthread_mutex_lock(&m->lock);
-        one->joined = false;
-        pthread_mutex_unlock(&m->lock);
+    pthread_mutex_lock(&m->lock);
+    one->joining = false;
+    one->joined = kw_ok(r) && m->in;
+    bool late = kw_ok(r) && !m->in; /* the slot was logged out meanwhile */
+    pthread_mutex_unlock(&m->lock);
+    if (late) {
+        kw_backing_logout(one->backing);
+        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the slot was logged out");
     }
     return r;
 }
@@ -105,9 +118,11 @@ static bool is_outage(enum kw_class class)
 
 static struct kw_rv run_on(struct kw_members *m, struct member *one, const struct kw_job *job, bool *outage)
 {
-    struct kw_rv r = job->user ? join(m, one) : KW_OK;
-    *outage = !kw_ok(r);
-    for (unsigned attempt = 0; kw_ok(r) || attempt > 0; attempt++) {
+    struct kw_rv r = job->user ? join(m, one, outage) : KW_OK;
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (unsigned attempt = 0;; attempt++) {
         struct kw_lease lease;
         r = kw_backing_lease(one->backing, job->user, &lease);
         if (!kw_ok(r)) {
@@ -126,7 +141,6 @@ static struct kw_rv run_on(struct kw_members *m, struct member *one, const struc
             return r;
         }
     }
-    return r;
 }
 
 struct kw_rv kw_members_run_on(struct kw_members *m, size_t i, const struct kw_job *job)
@@ -148,31 +162,37 @@ struct kw_rv kw_members_run(struct kw_members *m, const struct kw_job *job)
     return KW_FAIL(CKR_DEVICE_REMOVED, "no backing token of the slot can be reached");
 }
 
+struct kw_rv kw_members_login_on(struct kw_members *m, size_t i, const struct kw_secret *pin)
+{
+    struct kw_rv r = kw_backing_login(m->list[i].backing, pin);
+    if (kw_ok(r)) {
+        pthread_mutex_lock(&m->lock);
+        m->list[i].joined = true;
+        m->in = true;
+        pthread_mutex_unlock(&m->lock);
+    }
+    return r;
+}
+
 struct kw_rv kw_members_login(struct kw_members *m, const struct kw_secret *pin)
 {
     struct kw_rv first = KW_OK;
     bool any = false;
     for (size_t i = 0; i < m->count; i++) {
-        struct member *one = &m->list[i];
-        struct kw_rv r = kw_backing_login(one->backing, pin);
-        pthread_mutex_lock(&m->lock);
-        one->joined = kw_ok(r);
-        pthread_mutex_unlock(&m->lock);
+        struct kw_rv r = kw_members_login_on(m, i, pin);
         any |= kw_ok(r);
-        if (!kw_ok(r) && (kw_ok(first) || kw_error_class(first.code) == KW_CLASS_DEVICE)) {
+        if (kw_ok(r)) {
+            continue;
+        }
+        if (kw_ok(first) || kw_error_class(first.code) == KW_CLASS_DEVICE) {
             first = r;
         }
-        if (!kw_ok(r) && !any && kw_error_class(r.code) == KW_CLASS_CREDENTIAL) {
-            break;
+        if (!any && kw_error_class(r.code) == KW_CLASS_CREDENTIAL) {
+            break; /* the first one that answers decides */
         }
-        if (!kw_ok(r) && any) {
-            kw_log(KW_LOG_WARNING, "token %s: not logged in (%s); see `keyward check`",
-                   kw_backing_config(one->backing)->name, kw_error_name(r.code));
-        }
+        kw_log(KW_LOG_WARNING, "token %s: not logged in (%s); see `keyward check`",
+               kw_backing_config(m->list[i].backing)->name, kw_error_name(r.code));
     }
-    pthread_mutex_lock(&m->lock);
-    m->in = any;
-    pthread_mutex_unlock(&m->lock);
     return any ? KW_OK : first;
 }
 

@@ -32,6 +32,8 @@ KW_MUST_USE struct kw_rv kw_members_run(struct kw_members *m, const struct kw_jo
 /* Logs in to the members: `pin`, or each one's own source when NULL. Done when one of them took it; the first one that answers decides about
  * a refusal. Then work with job->user is possible until kw_members_logout. */
 KW_MUST_USE struct kw_rv kw_members_login(struct kw_members *m, const struct kw_secret *pin);
+/* The same on member i only. */
+KW_MUST_USE struct kw_rv kw_members_login_on(struct kw_members *m, size_t i, const struct kw_secret *pin);
 void kw_members_logout(struct kw_members *m);
 
 /* Member i, borrowed; for the command, which visits each. */

@@ -359,22 +359,28 @@ struct kw_rv kw_object_get(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATT
 struct refresh {
     struct kw_slot *slot;
     uint64_t reading;
-    bool failed; /* memory ran out */
+    struct kw_rv r; /* what went wrong in a callback */
 };
 
 /* A new object that a reading has found. The lock is held. */
 static struct kw_object *found_locked(struct refresh *f, enum kw_object_kind kind)
 {
-    struct kw_object *o = calloc(1, sizeof *o);
-    if (o != NULL) {
-        o->kind = kind;
-        o->slot = f->slot;
-        if (!f->slot->logged_in || !kw_ok(attach_locked(o))) {
-            free(o);
-            o = NULL;
-        }
+    if (!f->slot->logged_in) {
+        f->r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the slot was logged out meanwhile");
+        return NULL;
     }
-    f->failed |= o == NULL;
+    struct kw_object *o = calloc(1, sizeof *o);
+    if (o == NULL) {
+        f->r = KW_FAIL(CKR_HOST_MEMORY, "no memory for the objects of the slot");
+        return NULL;
+    }
+    o->kind = kind;
+    o->slot = f->slot;
+    f->r = attach_locked(o);
+    if (!kw_ok(f->r)) {
+        free(o);
+        return NULL;
+    }
     return o;
 }
 
@@ -434,7 +440,7 @@ static void forget_unseen(struct refresh *f, bool data_keys)
 struct kw_rv kw_object_refresh(struct kw_session *s, bool data_keys)
 {
     struct kw_engine *engine = kw_library()->engine;
-    struct refresh f = {.slot = s->slot};
+    struct refresh f = {.slot = s->slot, .r = KW_OK};
     kw_face_lock();
     f.reading = ++s->slot->readings;
     kw_face_unlock();
@@ -442,8 +448,8 @@ struct kw_rv kw_object_refresh(struct kw_session *s, bool data_keys)
     if (kw_ok(r) && data_keys) {
         r = kw_engine_deks(engine, s->slot->index, see_dek, &f);
     }
-    if (kw_ok(r) && f.failed) {
-        r = KW_FAIL(CKR_HOST_MEMORY, "no memory for the objects of the slot, or it was logged out meanwhile");
+    if (kw_ok(r)) {
+        r = f.r;
     }
     if (kw_ok(r)) {
         forget_unseen(&f, data_keys);

@@ -65,3 +65,23 @@ void kw_refusals_clear(struct kw_refusals *r)
     kw_secret_free(r->digests);
     *r = (struct kw_refusals){0};
 }
+
+struct kw_rv kw_refusals_check(const struct kw_refusals *r, const CK_TOKEN_INFO *info, const struct kw_secret *pin)
+{
+    enum { SANE = 4096 }; /* modules that know no limits say strange ones */
+    size_t len = kw_secret_len(pin);
+    if ((info->flags & CKF_USER_PIN_LOCKED) != 0) {
+        return KW_FAIL(CKR_PIN_LOCKED, "the PIN of the backing token is locked; its security officer can set a new one");
+    }
+    if ((info->flags & CKF_USER_PIN_FINAL_TRY) != 0) {
+        return KW_FAIL(CKR_PIN_LOCKED, "one more wrong PIN would lock the backing token; log in once with the vendor's own tool");
+    }
+    if (len == 0 || (info->ulMaxPinLen > 0 && info->ulMaxPinLen < SANE && len > info->ulMaxPinLen) ||
+        (info->ulMinPinLen < SANE && len < info->ulMinPinLen)) {
+        return KW_FAIL(CKR_PIN_LEN_RANGE, "no PIN of the backing token has this length");
+    }
+    if (kw_refusals_has(r, pin)) {
+        return KW_FAIL(CKR_PIN_INCORRECT, "this PIN was refused before and is not sent again; restart after setting it right");
+    }
+    return KW_OK;
+}

@@ -20,6 +20,10 @@ bool kw_refusals_has(const struct kw_refusals *r, const struct kw_secret *pin);
 /* Remembers it; the oldest of eight is forgotten. CKR_HOST_MEMORY, CKR_FUNCTION_FAILED (no random numbers). */
 KW_MUST_USE struct kw_rv kw_refusals_add(struct kw_refusals *r, const struct kw_secret *pin);
 
+/* What must hold before a PIN is sent to a token that says this of itself: not locked, not at its last try, a length that the token takes, not
+ * refused before. CKR_PIN_LOCKED, CKR_PIN_LEN_RANGE, CKR_PIN_INCORRECT. */
+KW_MUST_USE struct kw_rv kw_refusals_check(const struct kw_refusals *r, const CK_TOKEN_INFO *info, const struct kw_secret *pin);
+
 void kw_refusals_clear(struct kw_refusals *r);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "library.h"
 #include "object.h"
 #include "slot.h"
@@ -69,8 +70,9 @@ struct kw_rv kw_session_require_login(const struct kw_session *s)
 /* Makes the caller the only one that changes the slot's login. The lock is held, and given up while waiting. */
 static struct kw_rv begin_busy_locked(struct kw_slot *slot)
 {
+    const struct timespec until = kw_clock_in(BUSY_WAIT_MS);
     while (slot->busy) {
-        if (!kw_face_wait(BUSY_WAIT_MS) && slot->busy) {
+        if (!kw_face_wait(&until) && slot->busy) {
             return KW_FAIL(CKR_FUNCTION_FAILED, "a login or logout of another thread does not come to an end");
         }
     }

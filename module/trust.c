@@ -27,9 +27,6 @@ static const char *file_problem(const struct stat *file, enum kw_trust rule)
     if (!S_ISREG(file->st_mode)) {
         return "is not a regular file; mend the path";
     }
-    if (rule == KW_TRUST_ANY) {
-        return NULL;
-    }
     if (file->st_uid != 0 && file->st_uid != geteuid()) {
         return "belongs to another user; let root or the user of this process own it (chown)";
     }

@@ -9,7 +9,6 @@
 #define KW_TRUST_H
 
 enum kw_trust {
-    KW_TRUST_ANY,    /* a regular file that can be read */
     KW_TRUST_CONFIG, /* and owned by root or the effective user, not writable by group or others */
     KW_TRUST_PIN     /* and without any permission for others */
 };

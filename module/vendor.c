@@ -1,7 +1,9 @@
 #include "vendor.h"
 
 #include <p11-kit/p11-kit.h>
+#include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +33,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kw_vendor *registry;
 static _Atomic bool no_threads;
 static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
+static _Thread_local sigset_t mask_before; /* of this thread, while it is inside */
 
 static void init_sync(struct kw_vendor *v)
 {
@@ -73,20 +76,37 @@ done:
     return r;
 }
 
+static bool is_myself(const char *path)
+{
+    Dl_info info;
+    char *real = dladdr(&registry, &info) != 0 && info.dli_fname != NULL ? realpath(info.dli_fname, NULL) : NULL;
+    bool same = real != NULL && strcmp(real, path) == 0;
+    free(real);
+    return same;
+}
+
 struct kw_rv kw_vendor_load(const char *path, const char *init, struct kw_vendor **out)
 {
     struct kw_rv r = KW_OK;
+    char *real = realpath(path, NULL); /* two names of one file are one module */
+    const char *name = real != NULL ? real : path;
+    if (is_myself(name)) {
+        kw_log(KW_LOG_ERROR, "%s is Keyward itself; module-path must name the vendor's module", path);
+        free(real);
+        return KW_FAIL(CKR_GENERAL_ERROR, "the vendor's module is Keyward itself");
+    }
     pthread_mutex_lock(&registry_lock);
     struct kw_vendor *v = registry;
-    while (v != NULL && strcmp(v->path, path) != 0) {
+    while (v != NULL && strcmp(v->path, name) != 0) {
         v = v->next;
     }
     if (v != NULL) {
         *out = v;
     } else {
-        r = load_locked(path, init, out);
+        r = load_locked(name, init, out);
     }
     pthread_mutex_unlock(&registry_lock);
+    free(real);
     return r;
 }
 
@@ -158,9 +178,37 @@ static bool wait_idle_locked(struct kw_vendor *v, long ms)
     return true;
 }
 
+/* Some modules write to a socket whose peer may be gone (p11-kit's client, caml-crush): a SIGPIPE that comes of it is ours, not the
+ * application's (HSM-FACTS rule 11). Nothing is done when the application has blocked it anyway. */
+static void block_sigpipe(void)
+{
+    sigset_t pipe;
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &mask_before);
+}
+
+static void unblock_sigpipe(void)
+{
+    static const struct timespec at_once = {0, 0};
+    sigset_t pipe;
+    if (sigismember(&mask_before, SIGPIPE) == 1) {
+        return;
+    }
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE) {
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+}
+
 struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
 {
     struct kw_rv r = KW_OK;
+    bool first = mine == 0;
+    if (first) {
+        block_sigpipe();
+    }
     pthread_mutex_lock(&v->lock);
     if (v->busy && !wait_idle_locked(v, WAIT_MS)) {
         r = KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
@@ -174,6 +222,9 @@ struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **funct
         *epoch = v->epoch;
     }
     pthread_mutex_unlock(&v->lock);
+    if (first && !kw_ok(r)) {
+        unblock_sigpipe();
+    }
     return r;
 }
 
@@ -186,6 +237,9 @@ void kw_vendor_leave(struct kw_vendor *v)
         pthread_cond_broadcast(&v->changed);
     }
     pthread_mutex_unlock(&v->lock);
+    if (mine == 0) {
+        unblock_sigpipe();
+    }
 }
 
 struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)

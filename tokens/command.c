@@ -1,5 +1,6 @@
 #include "command.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,33 +42,50 @@ struct kw_members *command_members(struct command *c, const struct kw_config_slo
     return m;
 }
 
-/* Reads a line from the terminal without echo, straight into a secret. */
-static struct kw_rv ask_pin(const char *token, struct kw_secret **out)
+enum { PIN_MOST = 255, INTERRUPT = 3 /* ^C, which is a character while the terminal is silent */ };
+
+/* Reads a line without echo, straight into a secret. CKR_PIN_INVALID: none was typed, or too much. */
+static struct kw_rv read_silently(int terminal, struct kw_secret *pin)
 {
     struct termios before;
-    struct kw_secret *pin = NULL;
-    if (tcgetattr(STDIN_FILENO, &before) != 0) {
+    if (tcgetattr(terminal, &before) != 0) {
         return KW_FAIL(CKR_PIN_INVALID, "there is no terminal to ask for the PIN on");
     }
-    struct kw_rv r = kw_secret_new(256, &pin);
-    if (!kw_ok(r)) {
-        return r;
-    }
     struct termios silent = before;
-    silent.c_lflag &= ~(tcflag_t)ECHO;
-    (void)fprintf(stderr, "PIN of token %s: ", token);
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+    (void)tcsetattr(terminal, TCSAFLUSH, &silent);
     size_t len = 0;
+    bool stopped = false;
     unsigned char *p = kw_secret_bytes(pin);
-    while (len < 255 && read(STDIN_FILENO, p + len, 1) == 1 && p[len] != '\n') {
+    while (len <= PIN_MOST && !stopped && read(terminal, p + len, 1) == 1 && p[len] != '\n') {
+        stopped = p[len] == INTERRUPT;
         len++;
     }
-    (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    (void)tcsetattr(terminal, TCSAFLUSH, &before);
     (void)fputc('\n', stderr);
-    kw_secret_shrink(pin, len);
-    if (len == 0) {
-        kw_secret_free(pin);
+    if (len == 0 || len > PIN_MOST || stopped) {
         return KW_FAIL(CKR_PIN_INVALID, "no PIN was typed");
+    }
+    kw_secret_shrink(pin, len);
+    return KW_OK;
+}
+
+static struct kw_rv ask_pin(const char *token, struct kw_secret **out)
+{
+    struct kw_secret *pin = NULL;
+    int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (terminal < 0) {
+        return KW_FAIL(CKR_PIN_INVALID, "there is no terminal to ask for the PIN on");
+    }
+    struct kw_rv r = kw_secret_new(PIN_MOST + 1, &pin);
+    if (kw_ok(r)) {
+        (void)fprintf(stderr, "PIN of token %s: ", token);
+        r = read_silently(terminal, pin);
+    }
+    (void)close(terminal);
+    if (!kw_ok(r)) {
+        kw_secret_free(pin);
+        return r;
     }
     *out = pin;
     return KW_OK;
@@ -89,7 +107,7 @@ bool command_login(struct kw_members *m, size_t i)
         r = ask_pin(t->name, &pin);
     }
     if (kw_ok(r)) {
-        r = kw_backing_login(b, pin);
+        r = kw_members_login_on(m, i, pin);
     }
     kw_secret_free(pin);
     if (!kw_ok(r)) {

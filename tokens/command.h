@@ -35,6 +35,9 @@ verb_fn verb_delete;
 verb_fn verb_recover;
 verb_fn verb_purge;
 verb_fn verb_repair;
+verb_fn verb_transport_key;
+verb_fn verb_import;
+verb_fn verb_export_blob;
 
 /* Prints "keyward: " and the sentence to standard error. */
 void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -54,8 +54,8 @@ void lineage_close(struct lineage *l)
     for (size_t i = 0; i < KW_CONFIG_MEMBERS_MAX; i++) {
         kw_snapshot_put(l->snapshots[i]);
     }
-    for (size_t i = 0; i < l->logged_in; i++) {
-        kw_backing_logout(kw_members_backing(l->members, i));
+    if (l->members != NULL) {
+        kw_members_logout(l->members);
     }
     kw_members_free(l->members);
     if (l->lock >= 0) {

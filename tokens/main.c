@@ -13,18 +13,24 @@ static const struct {
     verb_fn *run;
     const char *usage;
     const char *help;
+    bool bare; /* works without a configuration */
 } verbs[] = {
-    {"create", verb_create, "create SLOT [--type aes:128|192|256] [--json]", "make the slot's key, on every token of the slot"},
-    {"list", verb_list, "list [--json]", "show the slots and the versions of their keys"},
-    {"status", verb_status, "status SLOT [--json]", "show the versions of a key: state, age, origin, fingerprint"},
-    {"check", verb_check, "check", "reach every token, say what is there and what is wrong"},
-    {"rotate", verb_rotate, "rotate SLOT [--if-older-than DAYS] [--json]", "make a new version, retire the one before"},
-    {"disable", verb_disable, "disable SLOT [--version N] [--json]", "take versions away at once"},
-    {"enable", verb_enable, "enable SLOT [--version N] [--json]", "give disabled versions back"},
-    {"delete", verb_delete, "delete SLOT --version N [--after DAYS] [--json]", "disable a version and set the day of its purge"},
-    {"recover", verb_recover, "recover SLOT --version N [--json]", "take a deletion back"},
-    {"purge", verb_purge, "purge SLOT --version N [--last-version] [--yes] [--json]", "destroy a deleted version after its day"},
-    {"repair", verb_repair, "repair SLOT [--json]", "finish what an interrupted command left half done"},
+    {"create", verb_create, "create SLOT [--type aes:128|192|256] [--json]", "make the slot's key, on every token of the slot", false},
+    {"list", verb_list, "list [--json]", "show the slots and the versions of their keys", false},
+    {"status", verb_status, "status SLOT [--json]", "show the versions of a key: state, age, origin, fingerprint", false},
+    {"check", verb_check, "check", "reach every token, say what is there and what is wrong", false},
+    {"rotate", verb_rotate, "rotate SLOT [--if-older-than DAYS] [--json]", "make a new version, retire the one before", false},
+    {"disable", verb_disable, "disable SLOT [--version N] [--json]", "take versions away at once", false},
+    {"enable", verb_enable, "enable SLOT [--version N] [--json]", "give disabled versions back", false},
+    {"delete", verb_delete, "delete SLOT --version N [--after DAYS] [--json]", "disable a version and set the day of its purge", false},
+    {"recover", verb_recover, "recover SLOT --version N [--json]", "take a deletion back", false},
+    {"purge", verb_purge, "purge SLOT --version N [--last-version] [--yes] [--json]", "destroy a deleted version after its day", false},
+    {"repair", verb_repair, "repair SLOT [--json]", "finish what an interrupted command left half done", false},
+    {"transport-key", verb_transport_key, "transport-key SLOT [--type rsa:2048|3072|4096] [-o FILE] [--json]",
+     "make or show the key to which a customer wraps a key of their own", false},
+    {"import", verb_import, "import SLOT FILE [--json]", "take a key that a customer wrapped to the transport key as the next version", false},
+    {"export-blob", verb_export_blob, "export-blob KEY --to FILE -o FILE [--kid KID] [--raw]",
+     "on the customer's machine: wrap a key to a transport key; needs no configuration", true},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 
@@ -46,11 +52,15 @@ static void report(void *data, const char *sentence)
     command_say("%s", sentence);
 }
 
-/* Opens what every verb needs. */
-static bool open_command(struct command *c)
+/* Opens what every verb needs; all but the bare ones need the configuration. */
+static bool open_command(struct command *c, bool bare)
 {
-    if (!kw_ok(kw_log_open("none"))) {
+    /* Only what the command itself cannot tell: what keeps a token from being used. */
+    if (setenv("KEYWARD_LOG_LEVEL", "error", 0) != 0 || !kw_ok(kw_log_open("stderr"))) {
         return false;
+    }
+    if (bare) {
+        return true;
     }
     if (!kw_ok(kw_config_load(c->config_path, report, NULL, &c->config))) {
         return false;
@@ -81,7 +91,7 @@ static int run_verb(struct command *c, int argc, char **argv)
         if (strcmp(argv[0], verbs[i].name) != 0) {
             continue;
         }
-        int status = open_command(c) ? verbs[i].run(c, argc, argv) : FAILED;
+        int status = open_command(c, verbs[i].bare) ? verbs[i].run(c, argc, argv) : FAILED;
         close_command(c);
         if (status == USAGE) {
             (void)fprintf(stderr, "usage: keyward %s\n", verbs[i].usage);

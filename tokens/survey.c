@@ -124,7 +124,7 @@ static void visit_member(struct kw_members *m, struct visit *v)
     if (!kw_ok(r)) {
         problem(s, "slot %s: token %s: %s (%s)", s->slot->name, name, command_reason(r), kw_error_name(r.code));
     }
-    kw_backing_logout(b);
+    kw_members_logout(m);
 }
 
 static void judge_slot(struct survey *s)

@@ -4,8 +4,8 @@
  *   witness wrap MODULE SLOT FILE     a data key wrapped under the active version, added to the file: version, value, blob
  *   witness unwrap MODULE SLOT FILE   each line of the file through that version's own handle: "VERSION same", "VERSION gone",
  *                                     "VERSION other" or "VERSION 0x..." with the return value; status 0
- *   witness list MODULE PIN TOKEN...  every object of the tokens, past Keyward: token, class, label, CKA_ID, CKA_WRAP and CKA_UNWRAP
- *                                     as "wu", and what of it is as it must not be for a master key
+ *   witness list MODULE PIN TOKEN...  every object of the tokens, past Keyward: token, class, label, version, CKA_ID, CKA_WRAP
+ *                                     and CKA_UNWRAP as "wu", and what of it is as it must not be for a master key
  *   witness past MODULE PIN TOKEN...  past Keyward, every day of purge that a CKA_ID of the tokens names becomes a day in 1970
  * Status 1 with a line on standard error when something could not even be tried.
  */
@@ -171,14 +171,18 @@ static bool print_object(const struct fixture *f, CK_SESSION_HANDLE session, CK_
 {
     CK_ULONG class = 0;
     char label[ID + 1] = "";
-    uint8_t id[ID];
+    uint8_t id[ID] = {0};
     CK_ATTRIBUTE a[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, label, ID}, {CKA_ID, id, sizeof id}};
     CK_RV rv = f->calls->C_GetAttributeValue(session, h, a, 3);
     if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID) { /* an object that is no key has no CKA_ID */
         (void)fprintf(stderr, "witness: token %s: an object does not show itself: 0x%lx\n", token, rv);
         return false;
     }
-    (void)printf("%s class=%lu label=%s id=", token, class, label);
+    unsigned version = 0; /* bytes 12 to 15 (DESIGN section 4) */
+    for (size_t i = 12; i < 16; i++) {
+        version = version << 8 | id[i];
+    }
+    (void)printf("%s class=%lu label=%s %u id=", token, class, label, version);
     print_hex(stdout, id, a[2].ulValueLen <= sizeof id ? a[2].ulValueLen : 0);
     (void)printf(" %c%c", is_set(f, session, h, CKA_WRAP) ? 'w' : '-', is_set(f, session, h, CKA_UNWRAP) ? 'u' : '-');
     print_faults(f, session, h);

@@ -23,6 +23,8 @@ static struct recording_key last;
 static unsigned long made;
 static unsigned long calls;
 static uint64_t names;
+static bool trouble;
+static bool silent;
 
 static struct {
     bool announced;
@@ -72,6 +74,7 @@ void recording_reset(void)
     memset(keys, 0, sizeof keys);
     recording_forgive();
     names = 0;
+    trouble = false;
     for (size_t i = 0; i < RECORDING_SLOTS; i++) {
         slots[i] = (struct slot_model){.present = true, .kw = true, .kwp = i != 2};
         add_version(i, 1);
@@ -97,6 +100,11 @@ void recording_forgive(void)
     memset(&fault, 0, sizeof fault);
 }
 
+void recording_quiet(bool quiet)
+{
+    silent = quiet;
+}
+
 unsigned long recording_calls(void)
 {
     return calls;
@@ -117,13 +125,28 @@ bool recording_logged_in(size_t slot)
     return slots[slot].logged_in;
 }
 
+size_t recording_session_keys(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < RECORDING_KEYS; i++) {
+        n += keys[i].used && !keys[i].spec.token;
+    }
+    return n;
+}
+
+bool recording_trouble(void)
+{
+    return trouble;
+}
+
 /* Counts a call; whether it is the one to fail. */
 static bool fails(struct kw_rv *r)
 {
     calls++;
-    if (fault.announced && fault.after-- == 0) {
+    if (!silent && fault.announced && fault.after-- == 0) {
         fault.announced = false;
         fault.done = true;
+        trouble = true;
         *r = KW_FAIL(fault.code, "told to fail");
         return true;
     }
@@ -138,7 +161,8 @@ static bool refused(size_t slot, struct kw_rv *r)
     if (fails(r)) {
         return true;
     }
-    if (!slots[slot].present) {
+    if (!slots[slot].present && !silent) {
+        trouble = true;
         *r = KW_FAIL(CKR_DEVICE_REMOVED, "the token of the model is gone");
         return true;
     }

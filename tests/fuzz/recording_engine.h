@@ -36,6 +36,9 @@ bool recording_failed(CK_RV *code);
 /* Takes back what recording_fault has announced and forgets what it did. */
 void recording_forgive(void);
 
+/* While quiet, calls are served that would fail: the target looks for itself. */
+void recording_quiet(bool quiet);
+
 /* Calls of the engine so far that reach a token. */
 unsigned long recording_calls(void);
 
@@ -60,5 +63,9 @@ struct recording_blob {
 bool recording_open(const struct recording_blob *blob, uint8_t value[KW_DEK_LENGTH_MAX], size_t *len);
 
 bool recording_logged_in(size_t slot);
+
+/* Data keys of the token home that are session objects; and whether a call has failed since recording_reset, so that some may be left. */
+size_t recording_session_keys(void);
+bool recording_trouble(void);
 
 #endif
