@@ -384,6 +384,12 @@ static struct kw_object *found_locked(struct refresh *f, enum kw_object_kind kin
     return o;
 }
 
+/* Another reading that began later may have seen it already. */
+static void see_locked(struct kw_object *o, const struct refresh *f)
+{
+    o->seen = o->seen > f->reading ? o->seen : f->reading;
+}
+
 static void see_version(void *data, const struct kw_version *version)
 {
     struct refresh *f = data;
@@ -398,7 +404,7 @@ static void see_version(void *data, const struct kw_version *version)
     }
     if (o != NULL) {
         o->version = *version;
-        o->seen = f->reading;
+        see_locked(o, f);
     }
     kw_face_unlock();
 }
@@ -413,7 +419,7 @@ static void see_dek(void *data, const struct kw_dek *dek)
     }
     if (o != NULL) {
         o->dek = *dek;
-        o->seen = f->reading;
+        see_locked(o, f);
     }
     kw_face_unlock();
 }

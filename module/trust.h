@@ -1,5 +1,5 @@
 /*
- * trust.h: which files Keyward believes: the configuration and PIN files.
+ * trust.h: which files Keyward believes: the configuration PIN files, vendors' modules.
  *
  * A file is judged on its open descriptor, so that it cannot be exchanged between the look and the
  * reading. Symbolic links are followed (Kubernetes and systemd mount secrets behind links); what
@@ -9,8 +9,8 @@
 #define KW_TRUST_H
 
 enum kw_trust {
-    KW_TRUST_CONFIG, /* and owned by root or the effective user, not writable by group or others */
-    KW_TRUST_PIN     /* and without any permission for others */
+    KW_TRUST_CONFIG, /* a regular file, owned by root or the effective user, not writable by group or others */
+    KW_TRUST_PIN     /* the same, and without any permission for others */
 };
 
 /* Opens `path` for reading. NULL, and *fd is the caller's (close), when the file may be believed;

@@ -134,7 +134,7 @@ static bool may_grow(const struct lineage *l)
                     l->slot->key);
         return false;
     }
-    return lineage_is_sound(l);
+    return lineage_is_sound(l) && (newest == 0 || lineage_has_active(l));
 }
 
 int verb_import(struct command *c, int argc, char **argv)

@@ -167,6 +167,20 @@ bool lineage_is_sound(const struct lineage *l)
     return true;
 }
 
+bool lineage_has_active(const struct lineage *l)
+{
+    uint32_t versions[KW_VERSIONS_MAX];
+    size_t count = lineage_versions(l, versions);
+    for (size_t i = 0; i < count; i++) {
+        if (lineage_any(l, versions[i])->version.state == KW_STATE_ACTIVE) {
+            return true;
+        }
+    }
+    command_say("slot %s: no version of key %s is active; `keyward enable %s` or `keyward recover` comes first", l->slot->name, l->slot->key,
+                l->slot->name);
+    return false;
+}
+
 struct change {
     uint32_t version;
     const struct kw_custody_state *to; /* NULL: destroy */

@@ -39,6 +39,9 @@ size_t lineage_versions(const struct lineage *l, uint32_t out[KW_VERSIONS_MAX]);
 /* Says what is wrong and gives false when tokens differ, or a version is unfinished or out of service: `repair` comes first. */
 bool lineage_is_sound(const struct lineage *l);
 
+/* Says so and gives false when no version is active: a slot whose key was taken away is not brought back by a new version. */
+bool lineage_has_active(const struct lineage *l);
+
 /* Gives a version a state in every token. */
 bool lineage_change(struct lineage *l, uint32_t version, const struct kw_custody_state *to);
 /* In one token only; for repair. */

@@ -4,21 +4,6 @@
 #include "lineage.h"
 #include "show.h"
 
-/* A slot whose key was taken away is not brought back by a rotation. */
-static bool has_active(const struct lineage *l)
-{
-    uint32_t versions[KW_VERSIONS_MAX];
-    size_t count = lineage_versions(l, versions);
-    for (size_t i = 0; i < count; i++) {
-        if (lineage_any(l, versions[i])->version.state == KW_STATE_ACTIVE) {
-            return true;
-        }
-    }
-    command_say("slot %s: no version of key %s is active; `keyward enable %s` or `keyward recover` comes first", l->slot->name, l->slot->key,
-                l->slot->name);
-    return false;
-}
-
 static bool is_young(const struct lineage *l, uint32_t version, long days)
 {
     const struct kw_cmk_entry *e = lineage_any(l, version);
@@ -38,7 +23,7 @@ int verb_rotate(struct command *c, int argc, char **argv)
         command_say("slot %s: there is no key to rotate; make it with `keyward create %s`", o.slot, o.slot);
         done = false;
     }
-    done = done && lineage_is_sound(&l) && has_active(&l);
+    done = done && lineage_is_sound(&l) && lineage_has_active(&l);
     if (done && lineage_any(&l, newest)->full_id_len != KW_CMK_FULL_ID) {
         command_say("slot %s: key %s was not made by Keyward and has no versions; make a key of its own for the slot", o.slot, l.slot->key);
         done = false;
