@@ -30,7 +30,8 @@ struct kw_backing {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool connected;
-    bool exclusive;             /* somebody connects or logs in */
+    bool exclusive;             /* somebody connects, logs in or logs out */
+    bool draining;              /* a logout waits until every lease is back; no new one is given */
     unsigned long vendor_epoch; /* of the vendor's module, when connected */
     unsigned long epoch;
     CK_SLOT_ID slot;
@@ -324,7 +325,7 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
 static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
     struct timespec until = kw_clock_in(WAIT_MS);
-    while (b->idle == 0 && b->open >= POOL) {
+    while (b->draining || (b->idle == 0 && b->open >= POOL)) {
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
             return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
         }
@@ -438,10 +439,11 @@ static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease 
         return r;
     }
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
-    if (user && b->users == 0) {
+    r = take_session_locked(b, f, &session);
+    if (kw_ok(r) && user && b->users == 0) {
+        b->pool[b->idle++] = session;
+        (void)pthread_cond_broadcast(&b->changed);
         r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody has logged in");
-    } else {
-        r = take_session_locked(b, f, &session);
     }
     if (!kw_ok(r)) {
         pthread_mutex_unlock(&b->lock);
@@ -572,10 +574,26 @@ static void end_login(struct kw_backing *b, const CK_SESSION_HANDLE *idle, unsig
     kw_vendor_leave(b->vendor);
 }
 
+/* Waits until every lease is back. Modules are at their worst when a logout takes the objects away under another thread's call: SoftHSM
+ * answers at random or dies, NSS aborts (ATTACKS section 3). */
+static void drain_locked(struct kw_backing *b)
+{
+    struct timespec until = kw_clock_in(WAIT_MS);
+    b->draining = true;
+    while (b->open > b->idle && pthread_cond_timedwait(&b->changed, &b->lock, &until) == 0) {
+    }
+}
+
 void kw_backing_logout(struct kw_backing *b)
 {
     CK_SESSION_HANDLE idle[POOL];
     pthread_mutex_lock(&b->lock);
+    if (b->users > 1) {
+        b->users--;
+        pthread_mutex_unlock(&b->lock);
+        return;
+    }
+    drain_locked(b);
     struct kw_rv alone = begin_exclusive_locked(b); /* a login of another slot is over, or begins after this */
     if (b->users > 1 || !kw_ok(alone)) {
         b->users -= b->users > 0;
@@ -599,9 +617,11 @@ void kw_backing_logout(struct kw_backing *b)
     }
     pthread_mutex_lock(&b->lock);
 done:
+    b->draining = false;
     if (kw_ok(alone)) {
         end_exclusive_locked(b);
     }
+    (void)pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->lock);
 }
 

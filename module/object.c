@@ -209,20 +209,30 @@ struct kw_rv kw_object_generate(struct kw_session *s, const CK_MECHANISM *mechan
     return kw_ok(r) ? make(s, &request, out) : r;
 }
 
-/* The object, unlinked: only one of several callers gets it. */
-static struct kw_rv unlink_object(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_object **gone)
+/* Claims the object for destruction: only one of several callers gets it. */
+static struct kw_rv claim(struct kw_object *o)
 {
-    struct kw_rv r = KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "there is no such object");
     kw_face_lock();
-    for (struct kw_object **link = &s->slot->objects; *link != NULL; link = &(*link)->next) {
-        if ((*link)->handle == handle) {
-            detach_locked(link, gone, true);
-            r = KW_OK;
+    bool mine = !o->dying;
+    o->dying = true;
+    kw_face_unlock();
+    return mine ? KW_OK : KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "another call destroys this object");
+}
+
+/* Ends the claim: the object's handle goes, or it is as it was. */
+static void end_claim(struct kw_object *o, bool destroyed)
+{
+    struct kw_object *gone = NULL;
+    kw_face_lock();
+    o->dying = false;
+    for (struct kw_object **link = &o->slot->objects; destroyed && *link != NULL; link = &(*link)->next) {
+        if (*link == o) {
+            detach_locked(link, &gone, false);
             break;
         }
     }
     kw_face_unlock();
-    return r;
+    kw_objects_end(gone);
 }
 
 static struct kw_rv may_change(const struct kw_session *s, const struct kw_object_view *o)
@@ -239,22 +249,19 @@ static struct kw_rv may_change(const struct kw_session *s, const struct kw_objec
 struct kw_rv kw_object_destroy(struct kw_session *s, CK_OBJECT_HANDLE handle)
 {
     struct kw_object_view o;
-    struct kw_object *gone = NULL;
     struct kw_rv r = kw_object_lookup(s, handle, &o);
     if (!kw_ok(r)) {
         return r;
     }
     r = may_change(s, &o);
-    if (kw_ok(r) && o.dek.value == NULL) {
-        r = kw_engine_destroy(kw_library()->engine, s->slot->index, &o.dek);
-    }
-    if (kw_ok(r) || r.code == CKR_OBJECT_HANDLE_INVALID) { /* gone in the token: gone here as well */
-        struct kw_rv ended = unlink_object(s, handle, &gone);
-        r = kw_ok(r) ? ended : r;
-    }
-    if (gone != NULL) {
-        gone->destroy = false;
-        kw_objects_end(gone);
+    if (kw_ok(r)) {
+        r = claim(o.object);
+        if (kw_ok(r) && o.dek.value == NULL) {
+            r = kw_engine_destroy(kw_library()->engine, s->slot->index, &o.dek);
+            end_claim(o.object, kw_ok(r) || r.code == CKR_OBJECT_HANDLE_INVALID); /* gone in the token: gone here as well */
+        } else if (kw_ok(r)) {
+            end_claim(o.object, true);
+        }
     }
     kw_object_put(&o);
     return r;

@@ -232,7 +232,7 @@ enum verdict attack_login(struct scene *s)
 }
 
 /* A wrong PIN, while the backing token is logged in for somebody else. */
-enum verdict attack_pin(struct scene *s)
+static bool gets_in(struct scene *s)
 {
     static const char *const wrong[] = {"4321", "123", "12345", "1234x"};
     scene_sit_down(s, BETA);
@@ -242,10 +242,25 @@ enum verdict attack_pin(struct scene *s)
         scene_expect(s, rv, CKR_PIN_INCORRECT, "C_Login with a wrong PIN");
         if (rv == CKR_OK || is_user(s, BETA)) {
             scene_note(s, "beta is in USER state after C_Login with a wrong PIN (0x%lx)", rv);
-            return SUCCEEDS;
+            return true;
         }
     }
     scene_need(s, scene_login(s, BETA, FIXTURE_PIN) == CKR_OK, "the right PIN is refused");
+    return false;
+}
+
+/* Once with a PIN file in the configuration, which a given PIN has to equal, and once without. */
+enum verdict attack_pin(struct scene *s)
+{
+    if (gets_in(s)) {
+        return SUCCEEDS;
+    }
+    if (!s->direct) {
+        scene_forget_pin(s);
+        if (gets_in(s)) {
+            return SUCCEEDS;
+        }
+    }
     return REFUSED;
 }
 

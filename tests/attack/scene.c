@@ -188,6 +188,13 @@ void scene_restart(struct scene *s)
     initialize(s);
 }
 
+void scene_forget_pin(struct scene *s)
+{
+    scene_need(s, unlink(fixture_path(s->fixture, TOKEN ".pin")) == 0, "there is no PIN file");
+    scene_need(s, fixture_configure(s->fixture, false), "keyward.conf");
+    scene_restart(s);
+}
+
 /* Sessions. */
 
 void scene_sit_down(struct scene *s, enum where w)

@@ -67,6 +67,9 @@ void scene_stop(struct scene *s);
 /* C_Finalize and C_Initialize; every place has to be entered anew. */
 void scene_restart(struct scene *s);
 
+/* The same, with a keyward.conf that has no PIN file any more: the PIN comes through C_Login only. */
+void scene_forget_pin(struct scene *s);
+
 /* A read/write session and the login, if there is none yet, and the search for the master key. */
 void scene_enter(struct scene *s, enum where w);
 /* The session alone. */
