@@ -224,7 +224,7 @@ static void end_claim(struct kw_object *o, bool destroyed)
 {
     struct kw_object *gone = NULL;
     kw_face_lock();
-    o->dying = false;
+    o->dying = destroyed; /* a call that had looked it up before finds that it is gone */
     for (struct kw_object **link = &o->slot->objects; destroyed && *link != NULL; link = &(*link)->next) {
         if (*link == o) {
             detach_locked(link, &gone, false);

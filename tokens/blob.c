@@ -198,11 +198,14 @@ struct kw_rv blob_text(const struct blob *b, char **out)
                                       : json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:s}", "schema_version", schema_version, "header", "kid", b->kid,
                                                   "alg", alg, "enc", enc, "ciphertext", ciphertext, "generator", generator);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2));
+    char *line = NULL;
+    bool good = text != NULL && asprintf(&line, "%s\n", text) >= 0;
+    free(text);
     json_decref(root);
     free(ciphertext);
-    if (text == NULL) {
+    if (!good) {
         return KW_FAIL(CKR_HOST_MEMORY, "no memory for the file");
     }
-    *out = text;
+    *out = line;
     return KW_OK;
 }
