@@ -391,12 +391,6 @@ static struct kw_object *found_locked(struct refresh *f, enum kw_object_kind kin
     return o;
 }
 
-/* Another reading that began later may have seen it already. */
-static void see_locked(struct kw_object *o, const struct refresh *f)
-{
-    o->seen = o->seen > f->reading ? o->seen : f->reading;
-}
-
 static void see_version(void *data, const struct kw_version *version)
 {
     struct refresh *f = data;
@@ -409,9 +403,9 @@ static void see_version(void *data, const struct kw_version *version)
     if (o == NULL) {
         o = found_locked(f, KW_OBJECT_CMK);
     }
-    if (o != NULL) {
+    if (o != NULL && o->seen <= f->reading) { /* else a reading that began later has seen it already */
         o->version = *version;
-        see_locked(o, f);
+        o->seen = f->reading;
     }
     kw_face_unlock();
 }
@@ -424,9 +418,9 @@ static void see_dek(void *data, const struct kw_dek *dek)
     if (o == NULL) {
         o = found_locked(f, KW_OBJECT_DEK);
     }
-    if (o != NULL) {
+    if (o != NULL && o->seen <= f->reading) {
         o->dek = *dek;
-        see_locked(o, f);
+        o->seen = f->reading;
     }
     kw_face_unlock();
 }

@@ -14,7 +14,7 @@
 
 struct kw_secret;
 
-enum { KW_SECRET_MAX = 64 * 1024 }; /* bytes; a larger secret is refused */
+enum { KW_SECRET_MAX = 1024 * 1024 }; /* bytes; a larger secret is refused */
 
 /* New zeroed secret of `len` bytes (1 to KW_SECRET_MAX). *out is the caller's (free). CKR_HOST_MEMORY when memory is
  * short or cannot be locked (RLIMIT_MEMLOCK). */

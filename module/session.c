@@ -15,7 +15,7 @@
 enum {
     PIN_MOST = 255,
     SESSIONS_MOST = 65536, /* of a slot */
-    RANDOM_MOST = 16 * 1024 * 1024,
+    RANDOM_MOST = KW_SECRET_MAX,
     RANDOM_STEP = 64 * 1024,
     BUSY_WAIT_MS = 10000
 };
@@ -345,13 +345,21 @@ struct kw_rv kw_session_validation(struct kw_session *s, CK_ULONG type, CK_FLAGS
 
 struct kw_rv kw_session_random(struct kw_session *s, CK_BYTE *out, CK_ULONG len)
 {
+    struct kw_secret *bytes = NULL;
     if ((out == NULL && len > 0) || len > RANDOM_MOST) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the random bytes, or more than 16 MiB are asked for");
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the random bytes, or more than 1 MiB is asked for");
     }
-    struct kw_rv r = KW_OK;
+    if (len == 0) {
+        return KW_OK;
+    }
+    struct kw_rv r = kw_secret_new(len, &bytes); /* the caller's room is written on success only, and not by the vendor's module */
     for (CK_ULONG at = 0; kw_ok(r) && at < len; at += RANDOM_STEP) {
         CK_ULONG step = len - at < RANDOM_STEP ? len - at : RANDOM_STEP;
-        r = kw_engine_random(kw_library()->engine, s->slot->index, out + at, step);
+        r = kw_engine_random(kw_library()->engine, s->slot->index, kw_secret_bytes(bytes) + at, step);
     }
+    if (kw_ok(r)) {
+        memcpy(out, kw_secret_peek(bytes), len);
+    }
+    kw_secret_free(bytes);
     return r;
 }

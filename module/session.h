@@ -59,7 +59,7 @@ KW_MUST_USE struct kw_rv kw_session_cancel(struct kw_session *s, CK_FLAGS flags)
 /* C_GetSessionValidationFlags (3.2): no operation of ours is validated, so the flags are 0. */
 KW_MUST_USE struct kw_rv kw_session_validation(struct kw_session *s, CK_ULONG type, CK_FLAGS *flags);
 
-/* C_GenerateRandom from the backing token; at most 16 MiB. */
+/* C_GenerateRandom from the backing token; at most 1 MiB. */
 KW_MUST_USE struct kw_rv kw_session_random(struct kw_session *s, CK_BYTE *out, CK_ULONG len);
 
 /* CKR_USER_NOT_LOGGED_IN unless the slot is logged in. Takes the face's lock. */

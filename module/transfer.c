@@ -14,7 +14,8 @@ struct rsa_aes_params {
     CK_RSA_PKCS_OAEP_PARAMS *oaep;
 };
 
-static const CK_RSA_PKCS_OAEP_PARAMS oaep_sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+static const CK_RSA_PKCS_OAEP_PARAMS oaep_sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED,
+                                                  NULL, 0};
 
 /* What the private half must be, stated when it is made and looked for when it is used. */
 static const struct {
@@ -41,7 +42,8 @@ static struct kw_rv answer(struct kw_lease *lease, struct kw_rv r)
     return r;
 }
 
-/* Whether the failure is about the wrapped bytes or the key in them, and the token is well (HSM-FACTS rule 7). */
+/* Whether the failure is about the wrapped bytes or the key in them, and the token is well
+ * (HSM-FACTS rule 7). */
 static bool is_about_key(struct kw_lease *lease)
 {
     CK_TOKEN_INFO info;
@@ -67,7 +69,8 @@ static void destroy(struct kw_lease *lease, CK_OBJECT_HANDLE key)
 }
 
 /* A session object of the public half. */
-static struct kw_rv create_public(struct kw_lease *lease, const struct kw_transfer_key *k, CK_OBJECT_HANDLE *out)
+static struct kw_rv create_public(struct kw_lease *lease, const struct kw_transfer_key *k,
+                                  CK_OBJECT_HANDLE *out)
 {
     struct kw_template t = {0};
     kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
@@ -78,7 +81,8 @@ static struct kw_rv create_public(struct kw_lease *lease, const struct kw_transf
     kw_template_bool(&t, CKA_VERIFY, 0);
     kw_template_bytes(&t, CKA_MODULUS, k->modulus, k->modulus_len);
     kw_template_bytes(&t, CKA_PUBLIC_EXPONENT, k->exponent, k->exponent_len);
-    return kw_lease_check(lease, lease->call->C_CreateObject(lease->session, t.items, t.count, out), "C_CreateObject");
+    return kw_lease_check(lease, lease->call->C_CreateObject(lease->session, t.items, t.count, out),
+                          "C_CreateObject");
 }
 
 /* A secret session key that may be wrapped, or that only opens the second layer. */
@@ -93,16 +97,17 @@ static void session_aes(struct kw_template *t, bool extractable)
     kw_template_no_usage(t);
 }
 
-static struct kw_rv unwrap_session(struct kw_lease *lease, const struct kw_custody_wrapped *w, struct kw_template *t,
-                                   CK_OBJECT_HANDLE *out)
+static struct kw_rv unwrap_session(struct kw_lease *lease, const struct kw_custody_wrapped *w,
+                                   struct kw_template *t, CK_OBJECT_HANDLE *out)
 {
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t->items, t->count, out);
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len,
+                                        t->items, t->count, out);
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
 /* OAEP-unwraps bytes to an AES session key that only unwraps. */
-static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_transfer_key *k, CK_BYTE *bytes,
-                                     CK_OBJECT_HANDLE *out)
+static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_transfer_key *k,
+                                     CK_BYTE *bytes, CK_OBJECT_HANDLE *out)
 {
     CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
@@ -114,7 +119,8 @@ static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_tra
     return unwrap_session(lease, &w, &t, out);
 }
 
-/* The halves belong together when the private one opens what was wrapped to the public one: OAEP checks itself. */
+/* The halves belong together when the private one opens what was wrapped to the public one: OAEP
+ * checks itself. */
 static struct kw_rv prove_pair(struct kw_lease *lease, const struct kw_transfer_key *k)
 {
     CK_MECHANISM generate = {CKM_AES_KEY_GEN, NULL, 0};
@@ -132,17 +138,24 @@ static struct kw_rv prove_pair(struct kw_lease *lease, const struct kw_transfer_
     kw_template_ulong(&t, CKA_VALUE_LEN, 32);
     struct kw_rv r = create_public(lease, k, &public_key);
     if (kw_ok(r)) {
-        r = kw_lease_check(lease, lease->call->C_GenerateKey(lease->session, &generate, t.items, t.count, &key), "C_GenerateKey");
+        r = kw_lease_check(
+            lease, lease->call->C_GenerateKey(lease->session, &generate, t.items, t.count, &key),
+            "C_GenerateKey");
     }
     if (kw_ok(r)) {
-        r = kw_lease_check(lease, lease->call->C_WrapKey(lease->session, &wrap, public_key, key, blob, &len), "C_WrapKey");
+        r = kw_lease_check(
+            lease, lease->call->C_WrapKey(lease->session, &wrap, public_key, key, blob, &len),
+            "C_WrapKey");
     }
     if (kw_ok(r) && len == k->modulus_len) {
         r = open_first_layer(lease, k, blob, &back);
     }
     if (back == CK_INVALID_HANDLE && (kw_ok(r) || is_about_key(lease))) {
-        r = answer(lease, KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key does not open what is wrapped to it; destroy KEY/transport "
-                                                             "with the vendor's tool and make a new one"));
+        r = answer(
+            lease,
+            KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
+                    "the transport key does not open what is wrapped to it; destroy KEY/transport "
+                    "with the vendor's tool and make a new one"));
     }
     destroy(lease, public_key);
     destroy(lease, key);
@@ -150,7 +163,8 @@ static struct kw_rv prove_pair(struct kw_lease *lease, const struct kw_transfer_
     return r;
 }
 
-/* The numbers of the public half. Not every token shows the exponent at the private object; then it is the one that is always asked for. */
+/* The numbers of the public half. Not every token shows the exponent at the private object; then it
+ * is the one that is always asked for. */
 static struct kw_rv read_numbers(struct kw_lease *lease, struct kw_transfer_key *k)
 {
     static const uint8_t usual[] = {1, 0, 1};
@@ -163,10 +177,12 @@ static struct kw_rv read_numbers(struct kw_lease *lease, struct kw_transfer_key 
     }
     k->modulus_len = modulus.ulValueLen;
     if (k->modulus_len != 256 && k->modulus_len != 384 && k->modulus_len != 512) {
-        return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key is not of 2048, 3072 or 4096 bits");
+        return KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
+                       "the transport key is not of 2048, 3072 or 4096 bits");
     }
     rv = lease->call->C_GetAttributeValue(lease->session, k->private_key, &exponent, 1);
-    bool shown = rv == CKR_OK && exponent.ulValueLen > 0 && exponent.ulValueLen <= sizeof k->exponent;
+    bool shown =
+        rv == CKR_OK && exponent.ulValueLen > 0 && exponent.ulValueLen <= sizeof k->exponent;
     k->exponent_len = shown ? exponent.ulValueLen : sizeof usual;
     if (!shown) {
         memcpy(k->exponent, usual, sizeof usual);
@@ -184,13 +200,15 @@ static struct kw_rv judge(struct kw_lease *lease, CK_OBJECT_HANDLE private_key)
         is[i] = 2;
         t[i] = (CK_ATTRIBUTE){private_half[i].type, &is[i], sizeof is[i]};
     }
-    struct kw_rv r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, private_key, t, PRIVATE_HALF),
-                                    "C_GetAttributeValue");
+    struct kw_rv r = kw_lease_check(
+        lease, lease->call->C_GetAttributeValue(lease->session, private_key, t, PRIVATE_HALF),
+        "C_GetAttributeValue");
     for (size_t i = 0; i < PRIVATE_HALF; i++) {
         good &= t[i].ulValueLen == sizeof is[i] && is[i] == private_half[i].want;
     }
     if (kw_ok(r) && !good) {
-        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key may do other things than unwrap, or may leave the token; destroy KEY/transport "
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key may do other things than unwrap, "
+                                               "or may leave the token; destroy KEY/transport "
                                                "with the vendor's tool and make a new one");
     }
     return r;
@@ -206,7 +224,8 @@ static struct kw_rv examine(struct kw_lease *lease, struct kw_transfer_key *k)
     return kw_ok(r) ? prove_pair(lease, k) : r;
 }
 
-struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label, struct kw_transfer_key *out, bool *found)
+struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label,
+                              struct kw_transfer_key *out, bool *found)
 {
     char text[TRANSPORT_LABEL_MAX];
     struct kw_template t = {0};
@@ -215,14 +234,18 @@ struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label, struct 
     memset(out, 0, sizeof *out);
     kw_template_ulong(&t, CKA_CLASS, CKO_PRIVATE_KEY);
     kw_template_bytes(&t, CKA_LABEL, text, transport_label(label, text));
-    struct kw_rv r = kw_lease_check(lease, lease->call->C_FindObjectsInit(lease->session, t.items, t.count), "C_FindObjectsInit");
+    struct kw_rv r =
+        kw_lease_check(lease, lease->call->C_FindObjectsInit(lease->session, t.items, t.count),
+                       "C_FindObjectsInit");
     if (!kw_ok(r)) {
         return r;
     }
-    r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, keys, 2, &count), "C_FindObjects");
+    r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, keys, 2, &count),
+                       "C_FindObjects");
     (void)lease->call->C_FindObjectsFinal(lease->session);
     if (kw_ok(r) && count > 1) {
-        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "there are two private keys KEY/transport; destroy with the vendor's tool the one that nobody "
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "there are two private keys KEY/transport; destroy "
+                                               "with the vendor's tool the one that nobody "
                                                "wraps to");
     }
     *found = kw_ok(r) && count == 1;
@@ -233,7 +256,8 @@ struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label, struct 
     return r;
 }
 
-/* What not every token knows: 2 all of it, 1 without the templates, 0 nothing. The transport key has no state, so nothing of it changes. */
+/* What not every token knows: 2 all of it, 1 without the templates, 0 nothing. The transport key
+ * has no state, so nothing of it changes. */
 static void add_fences(struct kw_template *priv, struct kw_template *inner, int fences)
 {
     static CK_MECHANISM_TYPE allowed[] = {CKM_RSA_PKCS_OAEP, CKM_RSA_AES_KEY_WRAP};
@@ -245,7 +269,8 @@ static void add_fences(struct kw_template *priv, struct kw_template *inner, int 
     if (fences >= 2) {
         kw_template_bool(inner, CKA_SENSITIVE, 1);
         kw_template_bool(inner, CKA_PRIVATE, 1);
-        kw_template_bytes(priv, CKA_UNWRAP_TEMPLATE, inner->items, inner->count * sizeof inner->items[0]);
+        kw_template_bytes(priv, CKA_UNWRAP_TEMPLATE, inner->items,
+                          inner->count * sizeof inner->items[0]);
         kw_template_bytes(priv, CKA_ALLOWED_MECHANISMS, allowed, sizeof allowed);
     }
 }
@@ -280,7 +305,8 @@ static void add_name(struct kw_template *t, const struct name *n)
     kw_template_bytes(t, CKA_ID, n->id, sizeof n->id);
 }
 
-static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, unsigned bits, CK_OBJECT_HANDLE out[2])
+static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, unsigned bits,
+                                  CK_OBJECT_HANDLE out[2])
 {
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_RV rv = CKR_GENERAL_ERROR;
@@ -295,7 +321,8 @@ static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, 
         add_fences(&priv, &inner, fences);
         add_name(&pub, n);
         add_name(&priv, n);
-        rv = lease->call->C_GenerateKeyPair(lease->session, &mechanism, pub.items, pub.count, priv.items, priv.count, &out[0], &out[1]);
+        rv = lease->call->C_GenerateKeyPair(lease->session, &mechanism, pub.items, pub.count,
+                                            priv.items, priv.count, &out[0], &out[1]);
         enum kw_class class = kw_error_class(rv);
         if (class != KW_CLASS_CALLER && class != KW_CLASS_AMBIGUOUS && class != KW_CLASS_REFUSED) {
             break;
@@ -304,7 +331,8 @@ static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, 
     return kw_lease_check(lease, rv, "C_GenerateKeyPair");
 }
 
-struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigned bits, struct kw_transfer_key *out)
+struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigned bits,
+                              struct kw_transfer_key *out)
 {
     CK_OBJECT_HANDLE pair[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     struct name n;
@@ -320,7 +348,8 @@ struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigne
     out->private_key = pair[1];
     r = examine(lease, out);
     if (kw_ok(r) && out->modulus_len * 8 != bits) {
-        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the token made a transport key of another size than asked");
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
+                    "the token made a transport key of another size than asked");
     }
     if (!kw_ok(r)) {
         destroy(lease, pair[0]);
@@ -334,26 +363,30 @@ struct opening {
     struct kw_transfer_key key;
     CK_BYTE bytes[KW_TRANSFER_MODULUS_MAX + KW_TRANSFER_AES_MAX];
     size_t len;
-    unsigned bits;         /* of the customer's key; follows from the length */
-    CK_OBJECT_HANDLE aes;  /* of the first layer */
+    unsigned bits;        /* of the customer's key; follows from the length */
+    CK_OBJECT_HANDLE aes; /* of the first layer */
 };
 
-/* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold 9 to 16, 17 to 24 and 25 to 32. No token has
- * seen the file yet. */
+/* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold 9 to 16, 17
+ * to 24 and 25 to 32. No token has seen the file yet. */
 static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
 {
     enum { LEAST_RSA = 600 /* PKCS#8 of RSA-1024 has more; of the largest EC key, P-521, 241 */ };
     size_t k = o->key.modulus_len;
     size_t rest = t->len > k ? t->len - k : 0;
     if (rest < 16 || rest % 8 != 0) {
-        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "its length does not fit the transport key of the slot: it was cut, or wrapped to a "
-                                                  "key of another size");
+        return KW_FAIL(
+            CKR_WRAPPED_KEY_LEN_RANGE,
+            "its length does not fit the transport key of the slot: it was cut, or wrapped to a "
+            "key of another size");
     }
     if (rest >= LEAST_RSA) {
-        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is as long as an RSA private key; this version of Keyward takes AES keys only");
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is as long as an RSA private key; "
+                                                  "this version of Keyward takes AES keys only");
     }
     if (rest > KW_TRANSFER_AES_MAX) {
-        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an AES key, and this version of Keyward takes AES keys only; "
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an AES key, and "
+                                                  "this version of Keyward takes AES keys only; "
                                                   "or it was wrapped to a key of another size");
     }
     if (rest < 24) {
@@ -365,15 +398,18 @@ static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
     return KW_OK;
 }
 
-static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transfer *t, struct opening *o)
+static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transfer *t,
+                                  struct opening *o)
 {
     bool found = false;
     memset(o, 0, sizeof *o);
     o->aes = CK_INVALID_HANDLE;
     struct kw_rv r = kw_transfer_find(lease, t->label, &o->key, &found);
     if (kw_ok(r) && !found) {
-        r = KW_FAIL(CKR_KEY_HANDLE_INVALID, "the slot has no transport key, so nothing can have been wrapped to it; make it with "
-                                            "`keyward transport-key`");
+        r = KW_FAIL(
+            CKR_KEY_HANDLE_INVALID,
+            "the slot has no transport key, so nothing can have been wrapped to it; make it with "
+            "`keyward transport-key`");
     }
     return kw_ok(r) ? measure(t, o) : r;
 }
@@ -384,7 +420,8 @@ typedef struct kw_rv deed(struct kw_lease *lease, const struct kw_custody_wrappe
 static bool has_mechanism(struct kw_lease *lease)
 {
     CK_MECHANISM_INFO info;
-    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), CKM_RSA_AES_KEY_WRAP, &info) == CKR_OK &&
+    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), CKM_RSA_AES_KEY_WRAP, &info) ==
+               CKR_OK &&
            (info.flags & CKF_UNWRAP) != 0;
 }
 
@@ -402,22 +439,26 @@ static struct kw_rv open_in_parts(struct kw_lease *lease, struct opening *o, dee
     struct kw_proof proof;
     struct kw_rv r = kw_probe(lease, KW_FORMAT_KWP, &proof);
     if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
-        return answer(lease, KW_FAIL(CKR_MECHANISM_INVALID, "the token can do neither CKM_RSA_AES_KEY_WRAP nor RFC 5649, which the file needs"));
+        return answer(
+            lease, KW_FAIL(CKR_MECHANISM_INVALID, "the token can do neither CKM_RSA_AES_KEY_WRAP "
+                                                  "nor RFC 5649, which the file needs"));
     }
     if (kw_ok(r)) {
         r = open_first_layer(lease, &o->key, o->bytes, &o->aes);
     }
     if (kw_ok(r)) {
         CK_MECHANISM mechanism = {proof.mechanism, NULL, 0};
-        const struct kw_custody_wrapped w = {&mechanism, o->aes, o->bytes + o->key.modulus_len, o->len - o->key.modulus_len};
+        const struct kw_custody_wrapped w = {&mechanism, o->aes, o->bytes + o->key.modulus_len,
+                                             o->len - o->key.modulus_len};
         r = d(lease, &w, arg);
     }
     return r;
 }
 
-/* By the token's own mechanism where it has it; where that did not do, in two steps: a list of mechanisms proves nothing. The transport key
- * was proven a moment ago, so a token that is well and does not open the file says something about the file. One sentence for
- * every reason: which layer failed is nobody's business. */
+/* By the token's own mechanism where it has it; where that did not do, in two steps: a list of
+ * mechanisms proves nothing. The transport key was proven a moment ago, so a token that is well and
+ * does not open the file says something about the file. One sentence for every reason: which layer
+ * failed is nobody's business. */
 static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
 {
     bool listed = has_mechanism(lease);
@@ -434,7 +475,10 @@ static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, deed
         bad = !kw_ok(r) && (is_about_key(lease) || (bad && r.code == CKR_MECHANISM_INVALID));
     }
     if (bad) {
-        r = answer(lease, KW_FAIL(CKR_WRAPPED_KEY_INVALID, "it does not open: it was wrapped to another key, or changed on the way"));
+        r = answer(
+            lease,
+            KW_FAIL(CKR_WRAPPED_KEY_INVALID,
+                    "it does not open: it was wrapped to another key, or changed on the way"));
     }
     return r;
 }
@@ -445,7 +489,8 @@ struct session_deed {
     CK_OBJECT_HANDLE key;
 };
 
-static struct kw_rv do_session(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg)
+static struct kw_rv do_session(struct kw_lease *lease, const struct kw_custody_wrapped *w,
+                               void *arg)
 {
     struct session_deed *s = arg;
     struct kw_template t = {0};
@@ -455,9 +500,10 @@ static struct kw_rv do_session(struct kw_lease *lease, const struct kw_custody_w
     return unwrap_session(lease, w, &t, &s->key);
 }
 
-/* SoftHSM takes an AES key of any size and does not tell it (CKA_VALUE_LEN 0), but uses 16, 24 and 32 bytes only. The length of the wrapped
- * key leaves one of them. */
-static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_transfer_found *found)
+/* SoftHSM takes an AES key of any size and does not tell it (CKA_VALUE_LEN 0), but uses 16, 24 and
+ * 32 bytes only. The length of the wrapped key leaves one of them. */
+static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key,
+                               struct kw_transfer_found *found)
 {
     CK_ULONG told = 0;
     CK_ATTRIBUTE a = {CKA_VALUE_LEN, &told, sizeof told};
@@ -468,12 +514,14 @@ static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key, str
         r = kw_cmk_canary(lease, key, found->canary);
     }
     if (!fits || (!kw_ok(r) && is_about_key(lease))) {
-        r = answer(lease, KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in it is not of 128, 192 or 256 bits"));
+        r = answer(lease,
+                   KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in it is not of 128, 192 or 256 bits"));
     }
     return r;
 }
 
-struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer *t, struct kw_transfer_found *out)
+struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer *t,
+                               struct kw_transfer_found *out)
 {
     struct opening o;
     struct session_deed s = {false, CK_INVALID_HANDLE};
@@ -489,7 +537,8 @@ struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer 
     return r;
 }
 
-struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer *t, struct kw_custody_source *out)
+struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer *t,
+                               struct kw_custody_source *out)
 {
     struct opening o;
     struct session_deed s = {true, CK_INVALID_HANDLE};
@@ -503,13 +552,15 @@ struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer 
     return r;
 }
 
-static struct kw_rv do_version(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg)
+static struct kw_rv do_version(struct kw_lease *lease, const struct kw_custody_wrapped *w,
+                               void *arg)
 {
     const struct kw_custody_plan *plan = arg;
     return kw_custody_unwrap(lease, w, plan);
 }
 
-struct kw_rv kw_transfer_receive(struct kw_lease *lease, const struct kw_transfer *t, const struct kw_custody_plan *plan)
+struct kw_rv kw_transfer_receive(struct kw_lease *lease, const struct kw_transfer *t,
+                                 const struct kw_custody_plan *plan)
 {
     struct opening o;
     struct kw_custody_plan copy = *plan;

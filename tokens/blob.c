@@ -17,11 +17,13 @@ void blob_clear(struct blob *b)
     *b = (struct blob){0};
 }
 
-/* Text that begins with a brace. Wrapped keys are random: the chance that 256 bytes of one are all text is 2^-300. */
+/* Text that begins with a brace. Wrapped keys are random: the chance that 256 bytes of one are all
+ * text is 2^-300. */
 static bool is_json(const unsigned char *p, size_t len)
 {
     size_t blanks = 0;
-    while (blanks < len && (p[blanks] == ' ' || p[blanks] == '\t' || p[blanks] == '\r' || p[blanks] == '\n')) {
+    while (blanks < len &&
+           (p[blanks] == ' ' || p[blanks] == '\t' || p[blanks] == '\r' || p[blanks] == '\n')) {
         blanks++;
     }
     if (blanks == len || p[blanks] != '{') {
@@ -68,7 +70,8 @@ static struct kw_rv decode(const char *text, struct blob *b)
     for (size_t i = 0; i < len; i++) {
         const char *at = strchr(alphabet, text[i]);
         if (at == NULL) {
-            return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url, which has letters, digits, - and _ only (not + and /)");
+            return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url, which has letters, "
+                                              "digits, - and _ only (not + and /)");
         }
         bits = (bits << 6 | (unsigned)(at - alphabet)) & 0xffff;
         count += 6;
@@ -78,7 +81,9 @@ static struct kw_rv decode(const char *text, struct blob *b)
         }
     }
     if ((bits & ((1u << count) - 1)) != 0) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url: the last character is not one that an encoder writes");
+        return KW_FAIL(
+            CKR_ARGUMENTS_BAD,
+            "its ciphertext is no base64url: the last character is not one that an encoder writes");
     }
     return KW_OK;
 }
@@ -96,10 +101,12 @@ static struct kw_rv read_header(const json_t *header, struct blob *b)
         return KW_FAIL(CKR_ARGUMENTS_BAD, "header.alg is not \"dir\"");
     }
     if (!equals(header, "enc", enc)) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "header.enc is not \"CKM_RSA_AES_KEY_WRAP\"; keys wrapped in another way are not taken");
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "header.enc is not \"CKM_RSA_AES_KEY_WRAP\"; keys "
+                                          "wrapped in another way are not taken");
     }
     if (kid == NULL || !is_printable(kid)) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "header.kid is missing, or is not 1 to 512 printable characters");
+        return KW_FAIL(CKR_ARGUMENTS_BAD,
+                       "header.kid is missing, or is not 1 to 512 printable characters");
     }
     b->kid = strdup(kid);
     return b->kid == NULL ? KW_FAIL(CKR_HOST_MEMORY, "no memory for the file") : KW_OK;
@@ -129,9 +136,13 @@ static struct kw_rv read_json(const json_t *root, struct blob *b)
 static struct kw_rv parse_json(const void *file, size_t len, struct blob *b)
 {
     json_t *root = json_loadb(file, len, JSON_REJECT_DUPLICATES, NULL);
-    struct kw_rv r = root == NULL ? KW_FAIL(CKR_ARGUMENTS_BAD, "it begins like a .byok file but is no JSON: it was cut or edited, or a name is "
-                                                               "there twice")
-                                  : read_json(root, b);
+    struct kw_rv r =
+        root == NULL
+            ? KW_FAIL(
+                  CKR_ARGUMENTS_BAD,
+                  "it begins like a .byok file but is no JSON: it was cut or edited, or a name is "
+                  "there twice")
+            : read_json(root, b);
     json_decref(root);
     return r;
 }
@@ -192,11 +203,14 @@ struct kw_rv blob_text(const struct blob *b, char **out)
     if (b->kid == NULL || !is_printable(b->kid)) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "a kid is 1 to 512 printable characters without blanks");
     }
-    (void)snprintf(generator, sizeof generator, "keyward %d.%d", KW_VERSION_MAJOR, KW_VERSION_MINOR);
+    (void)snprintf(generator, sizeof generator, "keyward %d.%d", KW_VERSION_MAJOR,
+                   KW_VERSION_MINOR);
     char *ciphertext = encode(b->bytes, b->len);
-    json_t *root = ciphertext == NULL ? NULL
-                                      : json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:s}", "schema_version", schema_version, "header", "kid", b->kid,
-                                                  "alg", alg, "enc", enc, "ciphertext", ciphertext, "generator", generator);
+    json_t *root = ciphertext == NULL
+                       ? NULL
+                       : json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:s}", "schema_version",
+                                   schema_version, "header", "kid", b->kid, "alg", alg, "enc", enc,
+                                   "ciphertext", ciphertext, "generator", generator);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2));
     char *line = NULL;
     bool good = text != NULL && asprintf(&line, "%s\n", text) >= 0;

@@ -1,4 +1,5 @@
-/* keyward export-blob KEY --to kek.pem -o key.byok: the customer's side, on a machine of theirs, with OpenSSL and no token. */
+/* keyward export-blob KEY --to kek.pem -o key.byok: the customer's side, on a machine of theirs,
+ * with OpenSSL and no token. */
 #include <getopt.h>
 #include <openssl/crypto.h>
 #include <openssl/pem.h>
@@ -23,8 +24,11 @@ struct options {
 static bool parse(int argc, char **argv, struct options *out)
 {
     static const struct option options[] = {
-        {"to", required_argument, NULL, 't'}, {"output", required_argument, NULL, 'o'}, {"kid", required_argument, NULL, 'k'},
-        {"raw", no_argument, NULL, 'r'},      {NULL, 0, NULL, 0},
+        {"to", required_argument, NULL, 't'},
+        {"output", required_argument, NULL, 'o'},
+        {"kid", required_argument, NULL, 'k'},
+        {"raw", no_argument, NULL, 'r'},
+        {NULL, 0, NULL, 0},
     };
     int option = 0;
     *out = (struct options){0};
@@ -64,8 +68,8 @@ static int hex_digit(unsigned char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-/* An AES key as hex text, perhaps with an end of line; *out stays NULL when it is none. A raw key of 32 bytes that are all hex
- * digits does not happen: 2^-128. */
+/* An AES key as hex text, perhaps with an end of line; *out stays NULL when it is none. A raw key
+ * of 32 bytes that are all hex digits does not happen: 2^-128. */
 static struct kw_rv from_hex(const struct kw_secret *file, struct kw_secret **out)
 {
     struct kw_secret *key = NULL;
@@ -80,7 +84,8 @@ static struct kw_rv from_hex(const struct kw_secret *file, struct kw_secret **ou
     }
     struct kw_rv r = good ? kw_secret_new(len / 2, &key) : KW_OK;
     for (size_t i = 0; key != NULL && i < len / 2; i++) {
-        kw_secret_bytes(key)[i] = (unsigned char)(hex_digit(p[2 * i]) << 4 | hex_digit(p[2 * i + 1]));
+        kw_secret_bytes(key)[i] =
+            (unsigned char)(hex_digit(p[2 * i]) << 4 | hex_digit(p[2 * i + 1]));
     }
     *out = key;
     return r;
@@ -92,7 +97,8 @@ static struct kw_rv to_pkcs8(const EVP_PKEY *key, struct kw_secret **out)
     struct kw_secret *s = NULL;
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key);
     int len = info == NULL ? 0 : i2d_PKCS8_PRIV_KEY_INFO(info, NULL);
-    struct kw_rv r = len <= 0 ? KW_FAIL(CKR_GENERAL_ERROR, "OpenSSL cannot encode the private key") : kw_secret_new((size_t)len, &s);
+    struct kw_rv r = len <= 0 ? KW_FAIL(CKR_GENERAL_ERROR, "OpenSSL cannot encode the private key")
+                              : kw_secret_new((size_t)len, &s);
     if (kw_ok(r)) {
         unsigned char *p = kw_secret_bytes(s);
         if (i2d_PKCS8_PRIV_KEY_INFO(info, &p) != len) {
@@ -108,7 +114,8 @@ static struct kw_rv to_pkcs8(const EVP_PKEY *key, struct kw_secret **out)
     return KW_OK;
 }
 
-/* OpenSSL keeps the numbers of the private key in its secure heap (main part of verb_export_blob) and wipes them. */
+/* OpenSSL keeps the numbers of the private key in its secure heap (main part of verb_export_blob)
+ * and wipes them. */
 static struct kw_rv from_pem(const struct kw_secret *file, struct kw_secret **out)
 {
     BIO *bio = BIO_new_mem_buf(kw_secret_peek(file), (int)kw_secret_len(file));
@@ -116,7 +123,8 @@ static struct kw_rv from_pem(const struct kw_secret *file, struct kw_secret **ou
     int bits = key == NULL ? 0 : EVP_PKEY_get_bits(key);
     struct kw_rv r = KW_OK;
     if (key == NULL) {
-        r = KW_FAIL(CKR_ARGUMENTS_BAD, "it holds no private key that can be read, or its passphrase was wrong");
+        r = KW_FAIL(CKR_ARGUMENTS_BAD,
+                    "it holds no private key that can be read, or its passphrase was wrong");
     } else if (!EVP_PKEY_is_a(key, "RSA") || (bits != 2048 && bits != 3072 && bits != 4096)) {
         r = KW_FAIL(CKR_ARGUMENTS_BAD, "its private key is not RSA of 2048, 3072 or 4096 bits");
     } else {
@@ -147,7 +155,9 @@ static struct kw_rv read_key(const char *path, struct kw_secret **out)
             *out = file;
             return KW_OK;
         }
-        r = KW_FAIL(CKR_ARGUMENTS_BAD, "it is no key: an AES key is 16, 24 or 32 bytes, or as many in hex; an RSA key is PEM");
+        r = KW_FAIL(
+            CKR_ARGUMENTS_BAD,
+            "it is no key: an AES key is 16, 24 or 32 bytes, or as many in hex; an RSA key is PEM");
     }
     kw_secret_free(file);
     if (!kw_ok(r)) {
@@ -178,7 +188,8 @@ static struct kw_rv write_blob(const struct options *o, const struct kek *k, str
     }
     (void)snprintf(kid, sizeof kid, "keyward:%s", k->id);
     b->kid = strdup(o->kid == NULL ? kid : o->kid);
-    struct kw_rv r = b->kid == NULL ? KW_FAIL(CKR_HOST_MEMORY, "no memory for the file") : blob_text(b, &text);
+    struct kw_rv r =
+        b->kid == NULL ? KW_FAIL(CKR_HOST_MEMORY, "no memory for the file") : blob_text(b, &text);
     if (kw_ok(r)) {
         r = file_write(o->output, text, strlen(text), 0644);
     }

@@ -41,11 +41,14 @@ struct kw_rv file_read(const char *path, struct kw_secret **out)
     unsigned char more;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return errno == ENOENT ? KW_FAIL(CKR_ARGUMENTS_BAD, "there is no such file")
-                               : KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be opened; check its permissions");
+        return errno == ENOENT
+                   ? KW_FAIL(CKR_ARGUMENTS_BAD, "there is no such file")
+                   : KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be opened; check its permissions");
     }
     size_t room = room_for(fd);
-    struct kw_rv r = room == 0 ? KW_FAIL(CKR_ARGUMENTS_BAD, "it is larger than 64 KiB; no file of this kind is") : kw_secret_new(room, &s);
+    struct kw_rv r =
+        room == 0 ? KW_FAIL(CKR_ARGUMENTS_BAD, "it is larger than 64 KiB; no file of this kind is")
+                  : kw_secret_new(room, &s);
     ssize_t got = kw_ok(r) ? read_all(fd, kw_secret_bytes(s), room) : 0;
     if (got < 0) {
         r = KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be read");
@@ -79,8 +82,12 @@ struct kw_rv file_write(const char *path, const void *bytes, size_t len, unsigne
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
     if (fd < 0) {
-        return errno == EEXIST ? KW_FAIL(CKR_ARGUMENTS_BAD, "it exists and is not overwritten; name another file or remove it")
-                               : KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be made; check that its folder is there and may be written");
+        return errno == EEXIST
+                   ? KW_FAIL(CKR_ARGUMENTS_BAD,
+                             "it exists and is not overwritten; name another file or remove it")
+                   : KW_FAIL(
+                         CKR_ARGUMENTS_BAD,
+                         "it cannot be made; check that its folder is there and may be written");
     }
     bool good = write_all(fd, bytes, len) && fsync(fd) == 0;
     good = close(fd) == 0 && good;

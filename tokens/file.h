@@ -1,8 +1,9 @@
 /*
  * file.h: the files that the command reads whole and those that it makes anew.
  *
- * What is read may be a key, so it goes into a secret without passing through any other memory. A file that exists is never overwritten.
- * Errors are sentences about the file, to be said after its name.
+ * What is read may be a key, so it goes into a secret without passing through any other memory. A
+ * file that exists is never overwritten. Errors are sentences about the file, to be said after its
+ * name.
  */
 #ifndef KW_FILE_H
 #define KW_FILE_H

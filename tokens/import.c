@@ -1,4 +1,5 @@
-/* keyward import SLOT FILE: a key that a customer wrapped to the slot's transport key becomes the next version. */
+/* keyward import SLOT FILE: a key that a customer wrapped to the slot's transport key becomes the
+ * next version. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,19 +67,22 @@ static struct kw_rv do_check(struct kw_lease *lease, struct kw_cmk *cmk, void *a
     return kw_transfer_check(lease, &in->transfer, &in->found);
 }
 
-/* The kid only serves to say it better: whether the file opens is what counts. One that is not of our form is not looked at. */
+/* The kid only serves to say it better: whether the file opens is what counts. One that is not of
+ * our form is not looked at. */
 static bool is_for_key(const struct lineage *l, const struct incoming *in)
 {
     static const char ours[] = "keyward:";
     struct kek k;
-    if (in->blob.kid == NULL || strncmp(in->blob.kid, ours, sizeof ours - 1) != 0 || !in->has_key || !kw_ok(kek_from_token(&in->key, &k))) {
+    if (in->blob.kid == NULL || strncmp(in->blob.kid, ours, sizeof ours - 1) != 0 || !in->has_key ||
+        !kw_ok(kek_from_token(&in->key, &k))) {
         return true;
     }
     const char *slash = strrchr(in->blob.kid, '/');
     bool same = strcmp(slash == NULL ? in->blob.kid + sizeof ours - 1 : slash + 1, k.id) == 0;
     if (!same) {
-        command_say("%s: it is wrapped to the key %s, but the transport key of slot %s is keyward:%s/%s", in->path, in->blob.kid, l->slot->name,
-                    l->slot->name, k.id);
+        command_say(
+            "%s: it is wrapped to the key %s, but the transport key of slot %s is keyward:%s/%s",
+            in->path, in->blob.kid, l->slot->name, l->slot->name, k.id);
     }
     kek_clear(&k);
     return same;
@@ -95,12 +99,14 @@ static bool examine(struct lineage *l, struct incoming *in)
         return false;
     }
     if (kw_ok(r) && !in->has_key) {
-        command_say("slot %s: it has no transport key, so nothing can have been wrapped to it; make it with `keyward transport-key %s`",
+        command_say("slot %s: it has no transport key, so nothing can have been wrapped to it; "
+                    "make it with `keyward transport-key %s`",
                     l->slot->name, l->slot->name);
         return false;
     }
     if (!kw_ok(r)) {
-        command_say("slot %s: token %s: %s (%s)", l->slot->name, l->slot->tokens[0]->name, command_reason(r), kw_error_name(r.code));
+        command_say("slot %s: token %s: %s (%s)", l->slot->name, l->slot->tokens[0]->name,
+                    command_reason(r), kw_error_name(r.code));
         return false;
     }
     r = kw_members_run_on(l->members, 0, &check);
@@ -117,9 +123,10 @@ static bool is_new(const struct lineage *l, const struct incoming *in)
     size_t count = lineage_versions(l, versions);
     for (size_t i = 0; i < count; i++) {
         const struct kw_cmk_entry *e = lineage_any(l, versions[i]);
-        if (e != NULL && e->has_canary && memcmp(e->canary, in->found.canary, KW_CANARY_SIZE) == 0) {
-            command_say("%s: the key in it is version %u of slot %s (%s); nothing was changed", in->path, versions[i], l->slot->name,
-                        kw_state_name(e->version.state));
+        if (e != NULL && e->has_canary &&
+            memcmp(e->canary, in->found.canary, KW_CANARY_SIZE) == 0) {
+            command_say("%s: the key in it is version %u of slot %s (%s); nothing was changed",
+                        in->path, versions[i], l->slot->name, kw_state_name(e->version.state));
             return false;
         }
     }
@@ -130,8 +137,9 @@ static bool may_grow(const struct lineage *l)
 {
     uint32_t newest = lineage_highest(l);
     if (newest != 0 && lineage_any(l, newest)->full_id_len != KW_CMK_FULL_ID) {
-        command_say("slot %s: key %s was not made by Keyward and has no versions; make a slot of its own for the key", l->slot->name,
-                    l->slot->key);
+        command_say("slot %s: key %s was not made by Keyward and has no versions; make a slot of "
+                    "its own for the key",
+                    l->slot->name, l->slot->key);
         return false;
     }
     return lineage_is_sound(l) && (newest == 0 || lineage_has_active(l));
@@ -150,8 +158,10 @@ int verb_import(struct command *c, int argc, char **argv)
     if (command_slot(c, names[0]) == NULL || !read_file(in.path, &in)) {
         return FAILED;
     }
-    bool done = lineage_open(c, names[0], &l) && may_grow(&l) && examine(&l, &in) && is_new(&l, &in) &&
-                lineage_import(&l, lineage_highest(&l) + 1, in.found.bits, &in.transfer) && lineage_retire_older(&l, false);
+    bool done = lineage_open(c, names[0], &l) && may_grow(&l) && examine(&l, &in) &&
+                is_new(&l, &in) &&
+                lineage_import(&l, lineage_highest(&l) + 1, in.found.bits, &in.transfer) &&
+                lineage_retire_older(&l, false);
     const struct kw_config_slot *slot = l.slot;
     lineage_close(&l);
     blob_clear(&in.blob);

@@ -127,11 +127,17 @@ static void visit_member(struct kw_members *m, struct visit *v)
     kw_members_logout(m);
 }
 
-static void judge_slot(struct survey *s)
+/* Versions that are not on every token, and what an interrupted rotation leaves. Gives whether one is active. */
+static bool judge_rows(struct survey *s)
 {
     bool active = false;
-    for (size_t i = 0; i < s->count; i++) {
-        active |= s->rows[i].version.state == KW_STATE_ACTIVE;
+    for (size_t i = 0; i < s->count; i++) { /* newest first */
+        bool one = s->rows[i].version.state == KW_STATE_ACTIVE;
+        if (one && active) {
+            problem(s, "slot %s: version %u is active beside a newer one; `keyward repair %s` retires it", s->slot->name,
+                    s->rows[i].version.version, s->slot->name);
+        }
+        active |= one;
     }
     for (size_t i = 0; i < s->count; i++) {
         for (size_t k = 0; k < s->slot->token_count; k++) {
@@ -141,6 +147,12 @@ static void judge_slot(struct survey *s)
             }
         }
     }
+    return active;
+}
+
+static void judge_slot(struct survey *s)
+{
+    bool active = judge_rows(s);
     if (s->count > 0 && !active) {
         problem(s, "slot %s: no version of key %s is active, so nothing can be wrapped; enable or create one", s->slot->name,
                 s->slot->key);

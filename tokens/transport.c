@@ -1,4 +1,5 @@
-/* keyward transport-key SLOT: the key of the slot's first token to which a customer wraps a key of theirs; made if there is none. */
+/* keyward transport-key SLOT: the key of the slot's first token to which a customer wraps a key of
+ * theirs; made if there is none. */
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -10,7 +11,10 @@
 #include "lineage.h"
 #include "progress.h"
 
-enum { BITS = 3072 /* unless --type says another */, KID_MAX = KW_CONFIG_NAME_MAX + KEK_ID_SIZE + 16 };
+enum {
+    BITS = 3072 /* unless --type says another */,
+    KID_MAX = KW_CONFIG_NAME_MAX + KEK_ID_SIZE + 16
+};
 
 struct options {
     const char *slot;
@@ -84,7 +88,8 @@ static bool run(struct lineage *l, kw_member_op *op, bool once, struct search *s
     const struct kw_job job = {.op = op, .arg = s, .user = true, .once = once};
     struct kw_rv r = kw_members_run_on(l->members, 0, &job);
     if (!kw_ok(r)) {
-        command_say("slot %s: token %s: %s (%s)", l->slot->name, l->slot->tokens[0]->name, command_reason(r), kw_error_name(r.code));
+        command_say("slot %s: token %s: %s (%s)", l->slot->name, l->slot->tokens[0]->name,
+                    command_reason(r), kw_error_name(r.code));
     }
     return kw_ok(r);
 }
@@ -97,8 +102,9 @@ static bool obtain(struct lineage *l, unsigned bits, struct search *s)
         return false;
     }
     if (s->found && bits != 0 && s->key.modulus_len * 8 != bits) {
-        command_say("slot %s: its transport key is of %zu bits; nothing was changed (leave --type away to see it)", l->slot->name,
-                    s->key.modulus_len * 8);
+        command_say("slot %s: its transport key is of %zu bits; nothing was changed (leave --type "
+                    "away to see it)",
+                    l->slot->name, s->key.modulus_len * 8);
         return false;
     }
     if (s->found) {
@@ -110,28 +116,31 @@ static bool obtain(struct lineage *l, unsigned bits, struct search *s)
     return made;
 }
 
-static void print(const struct options *o, const struct kw_config_slot *slot, const struct kek *k, const char *pem)
+static void print(const struct options *o, const struct kw_config_slot *slot, const struct kek *k,
+                  const char *pem)
 {
     char kid[KID_MAX];
     char type[16];
     (void)snprintf(kid, sizeof kid, "keyward:%s/%s", slot->name, k->id);
     (void)snprintf(type, sizeof type, "rsa:%u", k->bits);
     if (o->json) {
-        json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s}", "slot", slot->name, "token", slot->tokens[0]->name, "type", type, "kid", kid, "pem",
-                                 pem);
+        json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s}", "slot", slot->name, "token",
+                                 slot->tokens[0]->name, "type", type, "kid", kid, "pem", pem);
         (void)json_dumpf(root, stdout, JSON_INDENT(2));
         (void)putchar('\n');
         json_decref(root);
         return;
     }
-    (void)printf("%s  transport key  %s  %s\nkid %s\n", slot->name, type, slot->tokens[0]->name, kid);
+    (void)printf("%s  transport key  %s  %s\nkid %s\n", slot->name, type, slot->tokens[0]->name,
+                 kid);
     if (o->output == NULL) {
         (void)fputs(pem, stdout);
     }
 }
 
 /* Writes and prints what a customer needs. */
-static bool hand_out(const struct options *o, const struct kw_config_slot *slot, const struct kw_transfer_key *key)
+static bool hand_out(const struct options *o, const struct kw_config_slot *slot,
+                     const struct kw_transfer_key *key)
 {
     struct kek k;
     char *pem = NULL;
@@ -165,7 +174,8 @@ int verb_transport_key(struct command *c, int argc, char **argv)
     if (!parse(argc, argv, &o)) {
         return USAGE;
     }
-    bool done = lineage_open(c, o.slot, &l) && obtain(&l, o.bits, &s) && hand_out(&o, l.slot, &s.key);
+    bool done =
+        lineage_open(c, o.slot, &l) && obtain(&l, o.bits, &s) && hand_out(&o, l.slot, &s.key);
     lineage_close(&l);
     return done ? DONE : FAILED;
 }

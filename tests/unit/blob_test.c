@@ -8,7 +8,9 @@
 #include "scratch.h"
 
 #define HEADER "\"header\":{\"kid\":\"k\",\"alg\":\"dir\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"}"
-#define FILE_WITH(ciphertext) "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"" ciphertext "\",\"generator\":\"g\"}"
+#define FILE_WITH(ciphertext)                                                                      \
+    "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"" ciphertext                        \
+    "\",\"generator\":\"g\"}"
 
 struct refusal {
     const char *name;
@@ -21,7 +23,8 @@ static void see_refusals(const struct refusal *cases, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct blob b = {0};
         struct kw_rv r = blob_parse(cases[i].file, strlen(cases[i].file), &b);
-        bool good = r.code == CKR_ARGUMENTS_BAD && r.why != NULL && strstr(r.why, cases[i].says) != NULL && b.bytes == NULL && b.kid == NULL;
+        bool good = r.code == CKR_ARGUMENTS_BAD && r.why != NULL &&
+                    strstr(r.why, cases[i].says) != NULL && b.bytes == NULL && b.kid == NULL;
         if (!good) {
             (void)fprintf(stderr, "%s: %s\n", cases[i].name, r.why == NULL ? "taken" : r.why);
         }
@@ -35,7 +38,8 @@ static void the_format_is_read(void)
     static const char *const files[] = {
         FILE_WITH("AAEC_w"),
         FILE_WITH("AAEC_w=="),
-        "\r\n\t {\"generator\":\"g\",\"ciphertext\":\"AAEC_w\"," HEADER ",\"schema_version\":\"1.0.0\"}\n",
+        "\r\n\t {\"generator\":\"g\",\"ciphertext\":\"AAEC_w\"," HEADER
+        ",\"schema_version\":\"1.0.0\"}\n",
         "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"AAEC_w\"}",
         "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"AAEC_w\",\"more\":[1,{}]}",
     };
@@ -54,26 +58,54 @@ static void other_fields_are_refused(void)
 {
     static const struct refusal cases[] = {
         {"nothing in it", "{}", "schema_version"},
-        {"another version", "{\"schema_version\":\"1.0.1\"," HEADER ",\"ciphertext\":\"AAEC\"}", "schema_version"},
-        {"a version that is a number", "{\"schema_version\":1.0," HEADER ",\"ciphertext\":\"AAEC\"}", "schema_version"},
-        {"no header", "{\"schema_version\":\"1.0.0\",\"ciphertext\":\"AAEC\"}", "header is missing"},
-        {"a header that is text", "{\"schema_version\":\"1.0.0\",\"header\":\"dir\",\"ciphertext\":\"AAEC\"}", "header is missing"},
-        {"no alg", "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}", "header.alg"},
-        {"another alg", "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"alg\":\"DIR\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}",
+        {"another version", "{\"schema_version\":\"1.0.1\"," HEADER ",\"ciphertext\":\"AAEC\"}",
+         "schema_version"},
+        {"a version that is a number",
+         "{\"schema_version\":1.0," HEADER ",\"ciphertext\":\"AAEC\"}", "schema_version"},
+        {"no header", "{\"schema_version\":\"1.0.0\",\"ciphertext\":\"AAEC\"}",
+         "header is missing"},
+        {"a header that is text",
+         "{\"schema_version\":\"1.0.0\",\"header\":\"dir\",\"ciphertext\":\"AAEC\"}",
+         "header is missing"},
+        {"no alg",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"}"
+         ",\"ciphertext\":\"AAEC\"}",
          "header.alg"},
-        {"no enc", "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"alg\":\"dir\"},\"ciphertext\":\"AAEC\"}", "header.enc"},
+        {"another alg",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"alg\":\"DIR\",\"enc\":\"CKM_"
+         "RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}",
+         "header.alg"},
+        {"no enc",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"alg\":\"dir\"},\"ciphertext\":"
+         "\"AAEC\"}",
+         "header.enc"},
         {"the enc of the specification's text",
-         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"alg\":\"dir\",\"enc\":\"CKM_RSA_AES_KEY_WRAP_PAD\"},\"ciphertext\":\"AAEC\"}", "header.enc"},
-        {"no kid", "{\"schema_version\":\"1.0.0\",\"header\":{\"alg\":\"dir\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}", "header.kid"},
-        {"an empty kid", "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"\",\"alg\":\"dir\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"k\",\"alg\":\"dir\",\"enc\":\"CKM_"
+         "RSA_AES_KEY_WRAP_PAD\"},\"ciphertext\":\"AAEC\"}",
+         "header.enc"},
+        {"no kid",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"alg\":\"dir\",\"enc\":\"CKM_RSA_AES_KEY_"
+         "WRAP\"},\"ciphertext\":\"AAEC\"}",
+         "header.kid"},
+        {"an empty kid",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"\",\"alg\":\"dir\",\"enc\":\"CKM_RSA_"
+         "AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}",
          "header.kid"},
         {"a kid that moves the cursor",
-         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"a\\u001b[2J\",\"alg\":\"dir\",\"enc\":\"CKM_RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}",
+         "{\"schema_version\":\"1.0.0\",\"header\":{\"kid\":\"a\\u001b[2J\",\"alg\":\"dir\","
+         "\"enc\":\"CKM_RSA_AES_KEY_WRAP\"},\"ciphertext\":\"AAEC\"}",
          "header.kid"},
         {"no ciphertext", "{\"schema_version\":\"1.0.0\"," HEADER "}", "ciphertext is missing"},
-        {"a ciphertext that is a list", "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":[\"AAEC\"]}", "ciphertext is missing"},
-        {"a generator that is a number", "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"AAEC\",\"generator\":1}", "generator"},
-        {"a field that is there twice", "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"AAEC\",\"ciphertext\":\"AAED\"}", "no JSON"},
+        {"a ciphertext that is a list",
+         "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":[\"AAEC\"]}",
+         "ciphertext is missing"},
+        {"a generator that is a number",
+         "{\"schema_version\":\"1.0.0\"," HEADER ",\"ciphertext\":\"AAEC\",\"generator\":1}",
+         "generator"},
+        {"a field that is there twice",
+         "{\"schema_version\":\"1.0.0\"," HEADER
+         ",\"ciphertext\":\"AAEC\",\"ciphertext\":\"AAED\"}",
+         "no JSON"},
         {"cut", "{\"schema_version\":\"1.0.0\"," HEADER ",\"cipher", "no JSON"},
         {"something behind it", FILE_WITH("AAEC") "}", "no JSON"},
         {"bytes that are no UTF-8", "{\"schema_version\":\"1.0.0\xff\"}", "no JSON"},
@@ -110,7 +142,8 @@ static void bare_bytes_are_kept(void)
         const char *bytes;
         size_t len;
     } cases[] = {
-        {"\x00\x01\x02", 3}, {"no brace", 8}, {"{\x01 and no text", 15}, {"{\"a\":1}\x7f", 8}, {"  \n", 3}, {"[1]", 3},
+        {"\x00\x01\x02", 3},  {"no brace", 8}, {"{\x01 and no text", 15},
+        {"{\"a\":1}\x7f", 8}, {"  \n", 3},     {"[1]", 3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct blob b = {0};
@@ -165,9 +198,10 @@ static void the_format_is_written(void)
     char *text = NULL;
     CU_ASSERT_FATAL(kw_ok(blob_text(&from, &text)));
     json_t *is = json_loads(text, 0, NULL);
-    json_t *want = json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:o}", "schema_version", "1.0.0", "header", "kid", "k", "alg", "dir", "enc",
-                             "CKM_RSA_AES_KEY_WRAP", "ciphertext", "-_-_AA", "generator",
-                             json_sprintf("keyward %d.%d", KW_VERSION_MAJOR, KW_VERSION_MINOR));
+    json_t *want =
+        json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:o}", "schema_version", "1.0.0", "header", "kid",
+                  "k", "alg", "dir", "enc", "CKM_RSA_AES_KEY_WRAP", "ciphertext", "-_-_AA",
+                  "generator", json_sprintf("keyward %d.%d", KW_VERSION_MAJOR, KW_VERSION_MINOR));
     CU_ASSERT_TRUE(json_equal(is, want));
     json_decref(is);
     json_decref(want);
