@@ -19,7 +19,7 @@ enum {
     WAIT_MS = 5000,    /* for a session of the pool */
     CONNECT_TRIES = 10, /* HSM-FACTS rule 10 */
     BACKOFF_MS = 50,
-    BACKOFF_MOST_MS = 1000,
+    BACKOFF_DOUBLE = 4, /* times, to 800 ms */
     SLOTS_MOST = 4096, /* of a vendor's module */
     PROBLEM = 320
 };
@@ -191,10 +191,7 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
 {
     char sentence[PROBLEM];
     const struct kw_config_token *c = b->config;
-    long ms = BACKOFF_MS << (b->failures < 5 ? b->failures : 5);
-    if (ms > BACKOFF_MOST_MS) {
-        ms = BACKOFF_MOST_MS;
-    }
+    long ms = BACKOFF_MS << (b->failures < BACKOFF_DOUBLE ? b->failures : BACKOFF_DOUBLE);
     b->failures++;
     b->retry_at = kw_clock_in(ms - (long)jitter((unsigned)ms / 4 + 1));
     (void)snprintf(sentence, sizeof sentence,
@@ -290,6 +287,13 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f)
     return r;
 }
 
+/* Ends the vendor's epoch. The caller is not inside any more. */
+static void give_up(struct kw_backing *b, unsigned long epoch, const char *why)
+{
+    struct kw_rv r = kw_vendor_end_epoch(b->vendor, epoch);
+    kw_log(KW_LOG_WARNING, "token %s: connection given up: %s%s%s", b->config->name, why, kw_ok(r) ? "" : "; ", kw_ok(r) ? "" : r.why);
+}
+
 struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
 {
     const CK_FUNCTION_LIST *f = NULL;
@@ -313,10 +317,7 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
     pthread_mutex_unlock(&b->lock);
     kw_vendor_leave(b->vendor);
     if (!kw_ok(r)) {
-        struct kw_rv ended = kw_vendor_end_epoch(b->vendor, epoch);
-        if (!kw_ok(ended)) {
-            kw_log(KW_LOG_WARNING, "token %s: %s", b->config->name, ended.why);
-        }
+        give_up(b, epoch, "C_GetTokenInfo failed");
     }
     return r;
 }
@@ -505,9 +506,7 @@ void kw_backing_return(struct kw_lease *lease)
     }
     kw_vendor_leave(b->vendor);
     if (current && class == KW_CLASS_DEVICE) {
-        struct kw_rv r = kw_vendor_end_epoch(b->vendor, vendor_epoch);
-        kw_log(KW_LOG_WARNING, "token %s: connection given up after %s (0x%lx)%s%s", b->config->name,
-               kw_error_name(lease->failure), lease->failure, kw_ok(r) ? "" : "; ", kw_ok(r) ? "" : r.why);
+        give_up(b, vendor_epoch, kw_error_name(lease->failure));
     }
 }
 

@@ -15,7 +15,7 @@
 #include "slot.h"
 #include "vendor.h"
 
-enum { FINALIZE_WAIT_MS = 10000 };
+enum { FINALIZE_WAIT_MS = 10000, EXIT_WAIT_MS = 2000 };
 
 enum state { OFF, STARTING, ON, STOPPING };
 
@@ -57,11 +57,27 @@ static void fork_child(void)
     library = NULL;
 }
 
+/* The process exits without C_Finalize: from here on nothing is served, because the vendors' modules end next. What other threads are doing
+ * is waited for. Nothing is freed; the kernel does that. */
+static void exit_now(void)
+{
+    pthread_mutex_lock(&state_lock);
+    if (state == ON) {
+        struct timespec until = kw_clock_in(EXIT_WAIT_MS);
+        state = STOPPING;
+        while (inside > 0 && !kw_vendor_is_inside() &&
+               pthread_cond_timedwait(&state_changed, &state_lock, &until) == 0) {
+        }
+    }
+    pthread_mutex_unlock(&state_lock);
+}
+
 /* Once, before anything else. */
 static void prepare_process(void)
 {
     kw_clock_cond_init(&state_changed);
     kw_clock_cond_init(&face_changed_cond);
+    kw_vendor_on_exit(exit_now);
     (void)pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 

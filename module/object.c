@@ -400,12 +400,13 @@ static void see_version(void *data, const struct kw_version *version)
                          memcmp(o->version.lineage, version->lineage, KW_LINEAGE_SIZE) != 0)) {
         o = o->next;
     }
-    if (o == NULL) {
+    bool fresh = o == NULL;
+    if (fresh) {
         o = found_locked(f, KW_OBJECT_CMK);
     }
-    if (o != NULL && o->seen <= f->reading) { /* else a reading that began later has seen it already */
+    if (o != NULL && (fresh || o->seen <= f->reading)) { /* else a reading that began later has seen it already */
         o->version = *version;
-        o->seen = f->reading;
+        o->seen = fresh ? o->seen : f->reading;
     }
     kw_face_unlock();
 }
@@ -415,12 +416,13 @@ static void see_dek(void *data, const struct kw_dek *dek)
     struct refresh *f = data;
     kw_face_lock();
     struct kw_object *o = find_dek_locked(f->slot, dek);
-    if (o == NULL) {
+    bool fresh = o == NULL;
+    if (fresh) {
         o = found_locked(f, KW_OBJECT_DEK);
     }
-    if (o != NULL && o->seen <= f->reading) {
+    if (o != NULL && (fresh || o->seen <= f->reading)) {
         o->dek = *dek;
-        o->seen = f->reading;
+        o->seen = fresh ? o->seen : f->reading;
     }
     kw_face_unlock();
 }

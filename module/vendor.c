@@ -23,6 +23,7 @@ struct kw_vendor {
     unsigned inside;     /* calls in the vendor's code */
     bool started;        /* C_Initialize has succeeded in this epoch */
     bool busy;           /* C_Initialize or C_Finalize runs, or a fork is near: nobody enters */
+    bool watched;        /* our exit handler stands behind the vendor's own */
     bool foreign;        /* somebody else had initialised it: not ours to finalise */
     bool inherited;      /* this process is a fork of the one that initialised it */
     unsigned long epoch; /* counts C_Initialize */
@@ -32,6 +33,7 @@ struct kw_vendor {
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kw_vendor *registry;
 static _Atomic bool no_threads;
+static _Atomic(void (*)(void)) exit_hook;
 static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
 static _Thread_local sigset_t mask_before; /* of this thread, while it is inside */
 
@@ -125,6 +127,24 @@ static CK_RV call_initialize(struct kw_vendor *v, bool inherited, bool *foreign)
     return *foreign ? CKR_OK : rv;
 }
 
+static void run_exit_hook(void)
+{
+    void (*hook)(void) = exit_hook;
+    if (hook != NULL) {
+        hook();
+    }
+}
+
+void kw_vendor_on_exit(void (*hook)(void))
+{
+    exit_hook = hook;
+}
+
+bool kw_vendor_is_inside(void)
+{
+    return mine > 0;
+}
+
 /* Called with the lock held and busy false; gives it up while the vendor's code runs. */
 static struct kw_rv start_locked(struct kw_vendor *v)
 {
@@ -144,6 +164,8 @@ static struct kw_rv start_locked(struct kw_vendor *v)
         v->epoch++;
         v->connections = 0;
         v->since = kw_clock_in(0);
+        /* Handlers run in the reverse order: ours comes before those that the vendor and its libraries have set up by now. */
+        v->watched = v->watched || atexit(run_exit_hook) == 0;
     }
     pthread_cond_broadcast(&v->changed);
     if (rv != CKR_OK) {

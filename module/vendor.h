@@ -40,6 +40,13 @@ void kw_vendor_end_all(void);
 /* Whether the vendors' modules may create threads (CKF_LIBRARY_CANT_CREATE_OS_THREADS); for the connections to come. */
 void kw_vendor_allow_threads(bool allow);
 
+/* `hook` runs when the process exits, before the vendors' own exit handlers take their memory away: nobody may enter a vendor afterwards.
+ * (exit without C_Finalize, and calls from an atexit handler, are the application's right.) NULL: none. */
+void kw_vendor_on_exit(void (*hook)(void));
+
+/* Whether the calling thread is inside a vendor; some call exit(3) there. */
+bool kw_vendor_is_inside(void);
+
 /* Around fork(2): before it, waits (at most 1 s) until no other thread is inside any vendor; after it in the parent, goes on; in the child,
  * every connection is over and the next kw_vendor_enter starts the module anew. */
 void kw_vendor_fork_prepare(void);

@@ -77,7 +77,7 @@ static const char *word(const struct report *r)
 
 static void tell(const struct options *o, const char *side, const struct report *r)
 {
-    bool wrong = r->verdict == BROKEN || r->odd;
+    bool wrong = r->verdict == BROKEN || r->odd || (r->verdict == NOT_APPLICABLE && o->module == KEYWARD);
     if (r->note[0] != '\0' && (wrong || o->verbose)) {
         (void)printf("      %s: %s\n", side, r->note);
     }

@@ -1,28 +1,13 @@
-#define OPENSSL_SUPPRESS_DEPRECATED /* the block cipher alone: the fetched one is too slow to fuzz with */
 #include "mock_token.h"
 
-#include <openssl/aes.h>
-#include <openssl/modes.h>
 #include <string.h>
 
-/* CK_BBOOL attributes, one bit each. */
-static const CK_ATTRIBUTE_TYPE bits[] = {CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_ENCRYPT, CKA_DECRYPT,
-                                         CKA_SIGN, CKA_VERIFY, CKA_DERIVE, CKA_WRAP, CKA_UNWRAP, CKA_LOCAL};
-enum { BITS = sizeof bits / sizeof bits[0], TOKEN_BIT = 0, WRAP_BIT = 9, UNWRAP_BIT = 10, LOCAL_BIT = 11, LIES = 8 };
+#include "mock_objects.h"
 
-struct object {
-    CK_OBJECT_HANDLE handle; /* 0: none */
-    size_t token;
-    bool bit[BITS];
-    CK_ULONG type;
-    size_t label_len, id_len, len;
-    uint8_t label[160], id[320], value[KW_DEK_LENGTH_MAX];
-};
+enum { LIES = 8 };
 
 static const char *const labels[MOCK_LABELS] = {"one", "two", "three"};
 
-static struct object objects[MOCK_OBJECTS];
-static CK_OBJECT_HANDLE next_handle;
 static CK_SESSION_HANDLE next_session;
 static bool initialized, logged_in[MOCK_TOKENS], present[MOCK_TOKENS];
 static struct {
@@ -37,67 +22,15 @@ static size_t lie_count;
 static bool has_lied, has_forged;
 static struct mock_lie now; /* of this call; kind MOCK_KINDS: none */
 
-void mock_genuine(size_t label, uint32_t version, uint8_t key[32])
-{
-    for (size_t i = 0; i < 32; i++) {
-        key[i] = (uint8_t)(label * 71 + version * 29 + i * 13 + 5);
-    }
-}
-
-size_t mock_wrap(const uint8_t key[32], enum kw_format format, const uint8_t *in, size_t len, uint8_t *out)
-{
-    AES_KEY aes;
-    if (len == 0 || len > KW_DEK_LENGTH_MAX || AES_set_encrypt_key(key, 256, &aes) != 0) {
-        return 0;
-    }
-    if (format == KW_FORMAT_KW) {
-        return len % 8 != 0 || len < 16 ? 0 : CRYPTO_128_wrap(&aes, NULL, out, in, len, (block128_f)AES_encrypt);
-    }
-    return CRYPTO_128_wrap_pad(&aes, NULL, out, in, len, (block128_f)AES_encrypt);
-}
-
-size_t mock_unwrap(const uint8_t key[32], enum kw_format format, const uint8_t *in, size_t len, uint8_t *out)
-{
-    AES_KEY aes;
-    if (len < 16 || len > KW_BLOB_MAX || len % 8 != 0 || AES_set_decrypt_key(key, 256, &aes) != 0) {
-        return 0;
-    }
-    if (format == KW_FORMAT_KW) {
-        return len < 24 ? 0 : CRYPTO_128_unwrap(&aes, NULL, out, in, len, (block128_f)AES_decrypt);
-    }
-    return CRYPTO_128_unwrap_pad(&aes, NULL, out, in, len, (block128_f)AES_decrypt);
-}
-
-static struct object *new_object(size_t token)
-{
-    for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        if (objects[i].handle == 0) {
-            objects[i] = (struct object){.handle = ++next_handle, .token = token};
-            return &objects[i];
-        }
-    }
-    return NULL;
-}
-
-static struct object *find_object(CK_OBJECT_HANDLE handle)
-{
-    for (size_t i = 0; handle != 0 && i < MOCK_OBJECTS; i++) {
-        if (objects[i].handle == handle) {
-            return &objects[i];
-        }
-    }
-    return NULL;
-}
-
 /* A version of a master key as `keyward create` leaves it (DESIGN section 4); `forged`: another key in its place. */
 static void add_cmk(size_t token, size_t label, uint32_t version, bool forged)
 {
     static const CK_BBOOL yes[] = {1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1};
-    struct object *o = new_object(token);
+    struct mock_object *o = mock_object_new(token);
     if (o == NULL) {
         return;
     }
-    for (size_t i = 0; i < BITS; i++) {
+    for (size_t i = 0; i < MOCK_BITS; i++) {
         o->bit[i] = yes[i];
     }
     o->type = CKK_AES;
@@ -121,10 +54,9 @@ static void add_cmk(size_t token, size_t label, uint32_t version, bool forged)
 
 void mock_reset(void)
 {
-    memset(objects, 0, sizeof objects);
+    mock_objects_clear();
     memset(sessions, 0, sizeof sessions);
     memset(logged_in, 0, sizeof logged_in);
-    next_handle = 100;
     next_session = 500;
     lie_count = 0;
     initialized = has_lied = has_forged = false;
@@ -152,12 +84,12 @@ bool mock_forged(void)
     return has_forged;
 }
 
-static struct object *pick_cmk(unsigned choice)
+static struct mock_object *pick_cmk(unsigned choice)
 {
-    struct object *picked = NULL;
+    struct mock_object *picked = NULL;
     for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        if (objects[i].handle != 0 && objects[i].label_len <= 5 && (picked == NULL || i % 5 == choice % 5)) {
-            picked = &objects[i];
+        if (mock_objects[i].handle != 0 && mock_objects[i].label_len <= 5 && (picked == NULL || i % 5 == choice % 5)) {
+            picked = &mock_objects[i];
         }
     }
     return picked;
@@ -167,7 +99,7 @@ static uint32_t newest(size_t label)
 {
     uint32_t version = 0;
     for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        const struct object *o = &objects[i];
+        const struct mock_object *o = &mock_objects[i];
         bool mine = o->handle != 0 && o->label_len == strlen(labels[label]) && memcmp(o->label, labels[label], o->label_len) == 0;
         version = mine && o->id_len == 48 && o->id[15] > version ? o->id[15] : version;
     }
@@ -175,15 +107,15 @@ static uint32_t newest(size_t label)
 }
 
 /* Another key takes the place of this one, with a handle of its own: an epoch change or a plot (ATTACKS A28). */
-static void replace(struct object *o)
+static void replace(struct mock_object *o)
 {
-    o->handle = ++next_handle;
+    o->handle = mock_object_handle();
     o->value[0] ^= 1;
 }
 
 void mock_world(unsigned choice)
 {
-    struct object *o = pick_cmk(choice >> 4);
+    struct mock_object *o = pick_cmk(choice >> 4);
     size_t label = choice >> 4 & 1;
     has_lied = true;
     if (o == NULL) {
@@ -193,7 +125,7 @@ void mock_world(unsigned choice)
     case 0: /* rotate */
         if (newest(label) < MOCK_VERSIONS - 1) {
             uint32_t next = newest(label) + 1;
-            o->bit[WRAP_BIT] = false;
+            o->bit[MOCK_WRAP] = false;
             add_cmk(0, label, next, false);
             if (label == 1) {
                 add_cmk(1, label, next, false);
@@ -201,10 +133,10 @@ void mock_world(unsigned choice)
         }
         break;
     case 1:
-        o->bit[WRAP_BIT] = !o->bit[WRAP_BIT];
+        o->bit[MOCK_WRAP] = !o->bit[MOCK_WRAP];
         break;
     case 2:
-        o->bit[UNWRAP_BIT] = !o->bit[UNWRAP_BIT];
+        o->bit[MOCK_UNWRAP] = !o->bit[MOCK_UNWRAP];
         break;
     case 3:
         replace(o);
@@ -216,7 +148,7 @@ void mock_world(unsigned choice)
         o->handle = 0;
         break;
     case 6: /* an attribute flipped (A07) */
-        o->bit[choice / 16 % BITS] = !o->bit[choice / 16 % BITS];
+        o->bit[choice / 16 % MOCK_BITS] = !o->bit[choice / 16 % MOCK_BITS];
         break;
     case 7:
         present[label] = !present[label];
@@ -225,37 +157,16 @@ void mock_world(unsigned choice)
         o->id_len = choice >> 4;
         break;
     case 9: /* the handles of two keys change places */
-        if (o != &objects[0] && objects[0].handle != 0) {
+        if (o != &mock_objects[0] && mock_objects[0].handle != 0) {
             CK_OBJECT_HANDLE h = o->handle;
-            o->handle = objects[0].handle;
-            objects[0].handle = h;
+            o->handle = mock_objects[0].handle;
+            mock_objects[0].handle = h;
             has_forged = true; /* within one epoch nothing proves which key a handle means */
         }
         break;
     default: /* somebody logs the token out */
         logged_in[label] = false;
     }
-}
-
-size_t mock_named(const uint8_t name[KW_DEK_NAME_SIZE], uint8_t value[KW_DEK_LENGTH_MAX])
-{
-    for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        const struct object *o = &objects[i];
-        if (o->handle != 0 && o->label_len > 5 && o->id_len >= 20 && memcmp(o->id + 12, name, KW_DEK_NAME_SIZE) == 0) {
-            memcpy(value, o->value, o->len);
-            return o->len;
-        }
-    }
-    return 0;
-}
-
-size_t mock_session_objects(void)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        n += objects[i].handle != 0 && !objects[i].bit[TOKEN_BIT];
-    }
-    return n;
 }
 
 /* Counts a call and takes the lie that is due; true when the call is to fail without doing anything. */
@@ -351,7 +262,7 @@ static CK_RV mock_Finalize(CK_VOID_PTR reserved)
         end_session(i);
     }
     for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        objects[i].handle = objects[i].bit[TOKEN_BIT] ? objects[i].handle : 0;
+        mock_objects[i].handle = mock_objects[i].bit[MOCK_TOKEN] ? mock_objects[i].handle : 0;
     }
     memset(logged_in, 0, sizeof logged_in);
     return served();
@@ -453,107 +364,6 @@ static CK_RV mock_Logout(CK_SESSION_HANDLE session)
     return served();
 }
 
-static size_t bit_of(CK_ATTRIBUTE_TYPE type)
-{
-    size_t i = 0;
-    while (i < BITS && bits[i] != type) {
-        i++;
-    }
-    return i;
-}
-
-/* Bytes of an attribute; NULL when the object has none. */
-static const void *attribute(const struct object *o, CK_ATTRIBUTE_TYPE type, size_t *len)
-{
-    static CK_BBOOL b;
-    static CK_ULONG u;
-    size_t bit = bit_of(type);
-    if (bit < BITS) {
-        b = o->bit[bit];
-        *len = sizeof b;
-        return &b;
-    }
-    *len = sizeof u;
-    switch (type) {
-    case CKA_CLASS:
-        u = CKO_SECRET_KEY;
-        return &u;
-    case CKA_KEY_TYPE:
-        u = o->type;
-        return &u;
-    case CKA_VALUE_LEN:
-        u = o->len;
-        return &u;
-    case CKA_LABEL:
-        *len = o->label_len;
-        return o->label;
-    case CKA_ID:
-        *len = o->id_len;
-        return o->id;
-    case CKA_VALUE:
-        *len = o->len;
-        return o->value;
-    default:
-        return NULL;
-    }
-}
-
-static bool set_attribute(struct object *o, const CK_ATTRIBUTE *a)
-{
-    size_t bit = bit_of(a->type);
-    CK_ULONG n = 0;
-    if (bit < BITS) {
-        o->bit[bit] = *(const CK_BBOOL *)a->pValue != CK_FALSE;
-        return true;
-    }
-    switch (a->type) {
-    case CKA_LABEL:
-        n = a->ulValueLen <= sizeof o->label ? a->ulValueLen : sizeof o->label;
-        memcpy(o->label, a->pValue, n);
-        o->label_len = n;
-        return true;
-    case CKA_ID:
-        n = a->ulValueLen <= sizeof o->id ? a->ulValueLen : sizeof o->id;
-        memcpy(o->id, a->pValue, n);
-        o->id_len = n;
-        return true;
-    case CKA_VALUE:
-        n = a->ulValueLen <= sizeof o->value ? a->ulValueLen : sizeof o->value;
-        memcpy(o->value, a->pValue, n);
-        o->len = n;
-        return true;
-    case CKA_KEY_TYPE:
-        memcpy(&o->type, a->pValue, sizeof o->type);
-        return true;
-    case CKA_VALUE_LEN:
-        memcpy(&n, a->pValue, sizeof n);
-        o->len = n <= sizeof o->value ? n : sizeof o->value;
-        return true;
-    default:
-        return a->type == CKA_CLASS || a->type == CKA_MODIFIABLE || a->type == CKA_COPYABLE;
-    }
-}
-
-/* A new object of a template; `from` NULL: random bytes. */
-static CK_RV make(size_t token, const CK_ATTRIBUTE *t, CK_ULONG count, CK_OBJECT_HANDLE *out)
-{
-    struct object *o = new_object(token);
-    if (o == NULL) {
-        return CKR_DEVICE_MEMORY;
-    }
-    for (size_t i = 0; i < sizeof o->value; i++) {
-        o->value[i] = (uint8_t)(o->handle * 37 + i * 11 + 1);
-    }
-    for (CK_ULONG i = 0; i < count; i++) {
-        if (!set_attribute(o, &t[i])) {
-            o->handle = 0;
-            return CKR_ATTRIBUTE_TYPE_INVALID;
-        }
-    }
-    *out = o->handle;
-    return CKR_OK;
-}
-
 /* The handle that the caller is told. */
 static void tell_handle(CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE_PTR out)
 {
@@ -568,7 +378,7 @@ static CK_RV mock_CreateObject(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR t, CK
     SESSION(session, i)
     USER(i)
     CK_OBJECT_HANDLE handle = 0;
-    CK_RV rv = make(sessions[i].token, t, count, &handle);
+    CK_RV rv = mock_object_make(sessions[i].token, t, count, &handle);
     if (rv != CKR_OK) {
         return rv;
     }
@@ -584,11 +394,11 @@ static CK_RV mock_GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechan
     USER(i)
     CK_OBJECT_HANDLE handle = 0;
     (void)mechanism;
-    CK_RV rv = make(sessions[i].token, t, count, &handle);
+    CK_RV rv = mock_object_make(sessions[i].token, t, count, &handle);
     if (rv != CKR_OK) {
         return rv;
     }
-    find_object(handle)->bit[LOCAL_BIT] = true;
+    mock_object_find(handle)->bit[MOCK_LOCAL] = true;
     tell_handle(handle, out);
     return served();
 }
@@ -598,7 +408,7 @@ static CK_RV mock_DestroyObject(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obje
     BEGIN
     SESSION(session, i)
     USER(i)
-    struct object *o = find_object(object);
+    struct mock_object *o = mock_object_find(object);
     if (o == NULL || o->token != sessions[i].token) {
         return CKR_OBJECT_HANDLE_INVALID;
     }
@@ -613,13 +423,13 @@ static CK_RV mock_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE 
     SESSION(session, k)
     USER(k)
     CK_RV rv = CKR_OK;
-    const struct object *o = find_object(object);
+    const struct mock_object *o = mock_object_find(object);
     if (o == NULL || o->token != sessions[k].token) {
         return CKR_OBJECT_HANDLE_INVALID;
     }
     for (CK_ULONG i = 0; i < count; i++) {
         size_t len = 0;
-        const void *bytes = attribute(o, t[i].type, &len);
+        const void *bytes = mock_object_get(o, t[i].type, &len);
         if (bytes == NULL || (t[i].type == CKA_VALUE && (o->bit[2] || !o->bit[3]))) {
             t[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
             rv = bytes == NULL ? CKR_ATTRIBUTE_TYPE_INVALID : CKR_ATTRIBUTE_SENSITIVE;
@@ -647,13 +457,13 @@ static CK_RV mock_SetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE 
     BEGIN
     SESSION(session, k)
     USER(k)
-    struct object *o = find_object(object);
+    struct mock_object *o = mock_object_find(object);
     if (o == NULL || o->token != sessions[k].token) {
         return CKR_OBJECT_HANDLE_INVALID;
     }
     INPUT_MUST(o->label_len > 5 || has_forged, "Keyward changes a master key");
     for (CK_ULONG i = 0; i < count; i++) {
-        if (!set_attribute(o, &t[i])) {
+        if (!mock_object_set(o, &t[i])) {
             return CKR_ATTRIBUTE_TYPE_INVALID;
         }
     }
@@ -670,14 +480,14 @@ static CK_RV mock_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR t,
     sessions[k].searching = true;
     sessions[k].found = 0;
     for (size_t i = 0; i < MOCK_OBJECTS; i++) {
-        bool hit = objects[i].handle != 0 && objects[i].token == sessions[k].token && logged_in[sessions[k].token];
+        bool hit = mock_objects[i].handle != 0 && mock_objects[i].token == sessions[k].token && logged_in[sessions[k].token];
         for (CK_ULONG n = 0; hit && n < count; n++) {
             size_t len = 0;
-            const void *bytes = attribute(&objects[i], t[n].type, &len);
+            const void *bytes = mock_object_get(&mock_objects[i], t[n].type, &len);
             hit = bytes != NULL && len == t[n].ulValueLen && memcmp(bytes, t[n].pValue, len) == 0;
         }
         if (hit) {
-            sessions[k].hits[sessions[k].found++] = objects[i].handle;
+            sessions[k].hits[sessions[k].found++] = mock_objects[i].handle;
         }
     }
     return served();
@@ -712,19 +522,6 @@ static enum kw_format format_of(const CK_MECHANISM *m)
     return m->mechanism == CKM_AES_KEY_WRAP ? KW_FORMAT_KW : KW_FORMAT_KWP;
 }
 
-/* Another key length than 256 bits: for the vectors of probe.c. */
-static size_t wrap_with(const struct object *key, enum kw_format format, const struct object *o, uint8_t *out)
-{
-    AES_KEY aes;
-    if (key->len == 32) {
-        return mock_wrap(key->value, format, o->value, o->len, out);
-    }
-    if (key->len != 24 || format != KW_FORMAT_KWP || AES_set_encrypt_key(key->value, 192, &aes) != 0) {
-        return 0;
-    }
-    return CRYPTO_128_wrap_pad(&aes, NULL, out, o->value, o->len, (block128_f)AES_encrypt);
-}
-
 static CK_RV mock_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE wrapping, CK_OBJECT_HANDLE key,
                           CK_BYTE_PTR out, CK_ULONG_PTR len)
 {
@@ -732,18 +529,18 @@ static CK_RV mock_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
     SESSION(session, k)
     USER(k)
     uint8_t blob[KW_BLOB_MAX];
-    const struct object *w = find_object(wrapping);
-    const struct object *o = find_object(key);
+    const struct mock_object *w = mock_object_find(wrapping);
+    const struct mock_object *o = mock_object_find(key);
     if (w == NULL || w->token != sessions[k].token) {
         return CKR_WRAPPING_KEY_HANDLE_INVALID;
     }
     if (o == NULL || o->token != sessions[k].token) {
         return CKR_KEY_HANDLE_INVALID;
     }
-    if (!w->bit[WRAP_BIT] || !o->bit[3]) {
-        return !w->bit[WRAP_BIT] ? CKR_KEY_FUNCTION_NOT_PERMITTED : CKR_KEY_UNEXTRACTABLE;
+    if (!w->bit[MOCK_WRAP] || !o->bit[3]) {
+        return !w->bit[MOCK_WRAP] ? CKR_KEY_FUNCTION_NOT_PERMITTED : CKR_KEY_UNEXTRACTABLE;
     }
-    size_t n = wrap_with(w, format_of(mechanism), o, blob);
+    size_t n = mock_object_wrap(w, format_of(mechanism), o, blob);
     if (n == 0) {
         return CKR_KEY_SIZE_RANGE;
     }
@@ -765,23 +562,23 @@ static CK_RV mock_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanis
     SESSION(session, k)
     USER(k)
     uint8_t value[KW_BLOB_MAX + 16];
-    const struct object *u = find_object(unwrapping);
+    const struct mock_object *u = mock_object_find(unwrapping);
     CK_OBJECT_HANDLE handle = 0;
     if (u == NULL || u->token != sessions[k].token || u->len != 32) {
         return CKR_UNWRAPPING_KEY_HANDLE_INVALID;
     }
-    if (!u->bit[UNWRAP_BIT]) {
+    if (!u->bit[MOCK_UNWRAP]) {
         return CKR_KEY_FUNCTION_NOT_PERMITTED;
     }
     size_t n = mock_unwrap(u->value, format_of(mechanism), blob, len, value);
     if (n == 0 || n > KW_DEK_LENGTH_MAX) {
         return CKR_GENERAL_ERROR; /* as SoftHSM does (HSM-FACTS section 4) */
     }
-    CK_RV rv = make(sessions[k].token, t, count, &handle);
+    CK_RV rv = mock_object_make(sessions[k].token, t, count, &handle);
     if (rv != CKR_OK) {
         return rv;
     }
-    struct object *o = find_object(handle);
+    struct mock_object *o = mock_object_find(handle);
     memcpy(o->value, value, n);
     o->len = n;
     if (now.kind == MOCK_GARBAGE) {
@@ -797,7 +594,7 @@ static CK_RV mock_GenerateRandom(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_
     BEGIN
     SESSION(session, k)
     for (CK_ULONG i = 0; i < len; i++) {
-        out[i] = (CK_BYTE)(now.kind == MOCK_GARBAGE ? 0 : next_handle * 7 + i * 3 + 1);
+        out[i] = (CK_BYTE)(now.kind == MOCK_GARBAGE ? 0 : next_session * 7 + i * 3 + 1);
     }
     return served();
 }
