@@ -53,10 +53,8 @@ struct kw_backing {
 /* A random number below `below`, for jitter only. */
 static unsigned jitter(unsigned below)
 {
-    unsigned n = 0;
-    if (getrandom(&n, sizeof n, GRND_NONBLOCK) != (ssize_t)sizeof n) {
-        return below / 2;
-    }
+    unsigned n = below / 2;
+    (void)!getrandom(&n, sizeof n, GRND_NONBLOCK);
     return n % below;
 }
 
