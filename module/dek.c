@@ -394,6 +394,9 @@ struct collection {
 static bool collect(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG count)
 {
     struct collection *c = data;
+    if (count == 0) {
+        return true;
+    }
     if (c->count + count > c->room) {
         size_t room = c->room == 0 ? 256 : c->room * 2;
         CK_OBJECT_HANDLE *more = room > LIST_MAX ? NULL : reallocarray(c->handles, room, sizeof *more);

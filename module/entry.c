@@ -166,7 +166,7 @@ static struct kw_rv kw_entry_interface(const CK_UTF8CHAR *name, const CK_VERSION
     }
     for (size_t i = 0; i < INTERFACES; i++) {
         const CK_VERSION *v = interfaces[i].pFunctionList;
-        bool same_name = name == NULL || strcmp((const char *)name, (const char *)interface_name) == 0;
+        bool same_name = name == NULL || strncmp((const char *)name, (const char *)interface_name, sizeof interface_name) == 0;
         bool same_version = version == NULL || (version->major == v->major && version->minor == v->minor);
         if (same_name && same_version && (flags & ~interfaces[i].flags) == 0) {
             *interface = &interfaces[i];

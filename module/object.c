@@ -422,6 +422,7 @@ static void see_dek(void *data, const struct kw_dek *dek)
     }
     if (o != NULL && (fresh || o->seen <= f->reading)) {
         o->dek = *dek;
+        o->dek.spec.sensitive |= f->slot->config->sealed; /* one that was made before the slot was sealed is not revealed either */
         o->seen = fresh ? o->seen : f->reading;
     }
     kw_face_unlock();

@@ -112,6 +112,30 @@ struct kw_rv kw_vendor_load(const char *path, const char *init, struct kw_vendor
     return r;
 }
 
+/* Some modules write to a socket whose peer may be gone (p11-kit's client, caml-crush): a SIGPIPE that comes of it is ours, not the
+ * application's (HSM-FACTS rule 11). Nothing is done when the application has blocked it anyway. */
+static void block_sigpipe(void)
+{
+    sigset_t pipe;
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &mask_before);
+}
+
+static void unblock_sigpipe(void)
+{
+    static const struct timespec at_once = {0, 0};
+    sigset_t pipe;
+    if (sigismember(&mask_before, SIGPIPE) == 1) {
+        return;
+    }
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE) {
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+}
+
 /* C_Initialize; nobody else is inside. A module inherited by fork that says it is initialised holds the parent's session and
  * login: it is finalised first (HSM-FACTS section 2, "fork"). */
 static CK_RV call_initialize(struct kw_vendor *v, bool inherited, bool *foreign)
@@ -200,30 +224,6 @@ static bool wait_idle_locked(struct kw_vendor *v, long ms)
     return true;
 }
 
-/* Some modules write to a socket whose peer may be gone (p11-kit's client, caml-crush): a SIGPIPE that comes of it is ours, not the
- * application's (HSM-FACTS rule 11). Nothing is done when the application has blocked it anyway. */
-static void block_sigpipe(void)
-{
-    sigset_t pipe;
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe, &mask_before);
-}
-
-static void unblock_sigpipe(void)
-{
-    static const struct timespec at_once = {0, 0};
-    sigset_t pipe;
-    if (sigismember(&mask_before, SIGPIPE) == 1) {
-        return;
-    }
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
-    while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE) {
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
-}
-
 struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
 {
     struct kw_rv r = KW_OK;
@@ -278,9 +278,11 @@ struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)
         v->started = false;
         if (!v->foreign) {
             pthread_mutex_unlock(&v->lock);
+            block_sigpipe();
             mine++;
             (void)v->functions->C_Finalize(NULL);
             mine--;
+            unblock_sigpipe();
             pthread_mutex_lock(&v->lock);
         }
     }

@@ -58,7 +58,8 @@ int verb_check(struct command *c, int argc, char **argv)
         command_say("memory is short");
         return FAILED;
     }
-    (void)printf("configuration %s: %zu slots, %zu tokens\n", c->config->path, c->config->slot_count, c->config->token_count);
+    (void)printf("configuration %s: %zu slot%s, %zu token%s\n", c->config->path, c->config->slot_count,
+                 c->config->slot_count == 1 ? "" : "s", c->config->token_count, c->config->token_count == 1 ? "" : "s");
     for (size_t i = 0; i < c->config->slot_count; i++) {
         survey_slot(c, &c->config->slots[i], true, s);
         print_survey(s);

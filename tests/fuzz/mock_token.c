@@ -430,7 +430,7 @@ static CK_RV mock_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE 
     for (CK_ULONG i = 0; i < count; i++) {
         size_t len = 0;
         const void *bytes = mock_object_get(o, t[i].type, &len);
-        if (bytes == NULL || (t[i].type == CKA_VALUE && (o->bit[2] || !o->bit[3]))) {
+        if (bytes == NULL || (t[i].type == CKA_VALUE && (o->bit[MOCK_SENSITIVE] || !o->bit[MOCK_EXTRACTABLE]))) {
             t[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
             rv = bytes == NULL ? CKR_ATTRIBUTE_TYPE_INVALID : CKR_ATTRIBUTE_SENSITIVE;
         } else if (t[i].pValue != NULL && t[i].ulValueLen < len) {
@@ -537,7 +537,7 @@ static CK_RV mock_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
     if (o == NULL || o->token != sessions[k].token) {
         return CKR_KEY_HANDLE_INVALID;
     }
-    if (!w->bit[MOCK_WRAP] || !o->bit[3]) {
+    if (!w->bit[MOCK_WRAP] || !o->bit[MOCK_EXTRACTABLE]) {
         return !w->bit[MOCK_WRAP] ? CKR_KEY_FUNCTION_NOT_PERMITTED : CKR_KEY_UNEXTRACTABLE;
     }
     size_t n = mock_object_wrap(w, format_of(mechanism), o, blob);
