@@ -1,5 +1,3 @@
-#include "backing.h"
-
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,50 +6,18 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "connection.h"
 #include "log.h"
-#include "pin.h"
-#include "recall.h"
-#include "refusals.h"
 #include "vendor.h"
 
 enum {
-    POOL = 8,          /* sessions */
-    WAIT_MS = 5000,    /* for a session of the pool */
-    CONNECT_TRIES = 10, /* HSM-FACTS rule 10 */
+    CONNECT_TRIES = 10,    /* HSM-FACTS rule 10 */
     BACKOFF_MS = 50,
-    BACKOFF_DOUBLE = 4, /* times, to 800 ms */
-    SLOTS_MOST = 4096, /* of a vendor's module */
-    PROBLEM = 320
+    BACKOFF_DOUBLE = 4,    /* times, to 800 ms */
+    SLOTS_MOST = 4096      /* of a vendor's module */
 };
 
-struct kw_backing {
-    const struct kw_config_token *config;
-    struct kw_vendor *vendor;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool connected;
-    bool exclusive;             /* somebody connects, logs in or logs out */
-    bool draining;              /* a logout waits until every lease is back; no new one is given */
-    unsigned long vendor_epoch; /* of the vendor's module, when connected */
-    unsigned long epoch;
-    CK_SLOT_ID slot;
-    CK_SESSION_HANDLE pool[POOL];
-    unsigned idle; /* in the pool */
-    unsigned open; /* idle and leased */
-    unsigned users;
-    bool logged_in;
-    bool borrowed;           /* the application's own login is used; it is not ours to end */
-    struct kw_secret *pin;   /* that worked; while users > 0 */
-    struct kw_refusals refusals;
-    struct timespec retry_at;
-    unsigned failures;
-    char problem[PROBLEM];
-    struct kw_profile profile;
-    struct kw_recall recall; /* of this epoch */
-};
-
-/* A random number below `below`, for jitter only. */
-static unsigned jitter(unsigned below)
+unsigned kw_connection_jitter(unsigned below)
 {
     unsigned n = below / 2;
     (void)!getrandom(&n, sizeof n, GRND_NONBLOCK);
@@ -90,9 +56,9 @@ static void disconnect_locked(struct kw_backing *b)
     kw_recall_clear(&b->recall);
 }
 
-static struct kw_rv begin_exclusive_locked(struct kw_backing *b)
+struct kw_rv kw_connection_claim(struct kw_backing *b)
 {
-    struct timespec until = kw_clock_in(WAIT_MS);
+    struct timespec until = kw_clock_in(KW_BACKING_WAIT_MS);
     while (b->exclusive) {
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0 && b->exclusive) {
             return KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
@@ -102,7 +68,7 @@ static struct kw_rv begin_exclusive_locked(struct kw_backing *b)
     return KW_OK;
 }
 
-static void end_exclusive_locked(struct kw_backing *b)
+void kw_connection_release(struct kw_backing *b)
 {
     b->exclusive = false;
     (void)pthread_cond_broadcast(&b->changed);
@@ -173,7 +139,7 @@ static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST 
         kw_vendor_leave(b->vendor);
         struct kw_rv ended = kw_vendor_end_epoch(b->vendor, *epoch);
         if (kw_ok(ended)) {
-            (void)usleep(1000 + jitter(20000));
+            (void)usleep(1000 + kw_connection_jitter(20000));
         }
         struct kw_rv r = kw_vendor_enter(b->vendor, f, epoch);
         if (!kw_ok(r)) {
@@ -187,11 +153,11 @@ static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST 
 
 static void note_absent_locked(struct kw_backing *b, CK_RV rv)
 {
-    char sentence[PROBLEM];
+    char sentence[KW_BACKING_PROBLEM];
     const struct kw_config_token *c = b->config;
     long ms = BACKOFF_MS << (b->failures < BACKOFF_DOUBLE ? b->failures : BACKOFF_DOUBLE);
     b->failures++;
-    b->retry_at = kw_clock_in(ms - (long)jitter((unsigned)ms / 4 + 1));
+    b->retry_at = kw_clock_in(ms - (long)kw_connection_jitter((unsigned)ms / 4 + 1));
     (void)snprintf(sentence, sizeof sentence,
                    rv == CKR_TOKEN_NOT_RECOGNIZED
                        ? "token %s: its uri fits more than one token of %s; add serial= to the uri (pkcs11-tool -L)"
@@ -204,7 +170,7 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
 /* Makes the backing connected, or says why not. The caller is inside the vendor; *inside tells whether it still is. */
 static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, bool *inside)
 {
-    struct kw_rv r = begin_exclusive_locked(b);
+    struct kw_rv r = kw_connection_claim(b);
     if (!kw_ok(r)) {
         return r;
     }
@@ -234,7 +200,7 @@ static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST 
     b->failures = 0;
     set_problem_locked(b, "");
 done:
-    end_exclusive_locked(b);
+    kw_connection_release(b);
     return r;
 }
 
@@ -261,7 +227,7 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f)
     }
     if (!kw_ok(r)) {
         pthread_mutex_lock(&b->lock);
-        char sentence[PROBLEM];
+        char sentence[KW_BACKING_PROBLEM];
         (void)snprintf(sentence, sizeof sentence, "token %s: %s cannot be used; see the log line before this one",
                        b->config->name, b->config->module_path);
         set_problem_locked(b, sentence);
@@ -320,11 +286,11 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
     return r;
 }
 
-/* A session: an idle one, a new one, or one that somebody gives back within WAIT_MS. The lock is held; given up meanwhile. */
+/* A session: an idle one, a new one, or one that somebody gives back within KW_BACKING_WAIT_MS. The lock is held; given up meanwhile. */
 static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
-    struct timespec until = kw_clock_in(WAIT_MS);
-    while (b->draining || (b->idle == 0 && b->open >= POOL)) {
+    struct timespec until = kw_clock_in(KW_BACKING_WAIT_MS);
+    while (b->draining || (b->idle == 0 && b->open >= KW_BACKING_POOL)) {
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
             return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
         }
@@ -356,80 +322,6 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
     return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
 }
 
-/* C_Login. The exclusive flag is held, the lock is not. */
-static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
-{
-    struct kw_backing *b = lease->backing;
-    CK_TOKEN_INFO info;
-    CK_RV rv = lease->call->C_GetTokenInfo(b->slot, &info);
-    if (rv != CKR_OK) {
-        return kw_lease_check(lease, rv, "C_GetTokenInfo");
-    }
-    struct kw_rv r = kw_refusals_check(&b->refusals, &info, pin);
-    if (!kw_ok(r)) {
-        return r;
-    }
-    struct kw_secret *copy = NULL; /* C_Login takes a pointer to non-const; some modules do write there */
-    r = kw_secret_dup(kw_secret_peek(pin), kw_secret_len(pin), &copy);
-    if (!kw_ok(r)) {
-        return r;
-    }
-    rv = lease->call->C_Login(lease->session, CKU_USER, kw_secret_bytes(copy), kw_secret_len(copy));
-    kw_secret_free(copy);
-    if (rv == CKR_PIN_INCORRECT && !kw_ok(kw_refusals_add(&b->refusals, pin))) {
-        kw_log(KW_LOG_WARNING, "token %s: that this PIN was refused cannot be remembered", b->config->name);
-    }
-    b->borrowed = rv == CKR_USER_ALREADY_LOGGED_IN;
-    if (b->borrowed) {
-        /* Somebody else in this process has logged in: no proof of this PIN, but the operator's own source needs none. */
-        return trusted ? KW_OK : KW_FAIL(CKR_DEVICE_ERROR, "the application itself has logged in to the backing token");
-    }
-    return kw_lease_check(lease, rv, "C_Login");
-}
-
-/* Logs the token in with `pin`, or compares with the one that worked; NULL: with the one that worked. `trusted`: the PIN needs no
- * proof by the token. Called with the lock held, given up meanwhile. */
-static struct kw_rv login_locked(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
-{
-    struct kw_backing *b = lease->backing;
-    struct kw_rv r = begin_exclusive_locked(b);
-    if (!kw_ok(r)) {
-        return r;
-    }
-    if (pin == NULL) {
-        pin = b->pin;
-    }
-    if (pin == NULL) {
-        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody is logged in any more");
-        goto done;
-    }
-    if (b->pin != NULL && !kw_secret_equal(b->pin, kw_secret_peek(pin), kw_secret_len(pin))) {
-        r = KW_FAIL(CKR_PIN_INCORRECT, "the backing token is logged in with another PIN");
-        goto done;
-    }
-    if (b->logged_in) {
-        goto done;
-    }
-    struct kw_secret *copy = NULL;
-    r = kw_secret_dup(kw_secret_peek(pin), kw_secret_len(pin), &copy);
-    if (!kw_ok(r)) {
-        goto done;
-    }
-    pthread_mutex_unlock(&b->lock);
-    r = send_pin(lease, copy, trusted);
-    pthread_mutex_lock(&b->lock);
-    if (kw_ok(r)) {
-        b->logged_in = b->epoch == lease->epoch; /* else the connection was given up meanwhile; the PIN is good all the same */
-        kw_secret_free(b->pin);
-        b->pin = copy;
-        copy = NULL;
-    }
-    kw_secret_free(copy);
-done:
-    end_exclusive_locked(b);
-    return r;
-}
-
 static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease *lease)
 {
     const CK_FUNCTION_LIST *f = NULL;
@@ -451,7 +343,7 @@ static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease 
     }
     *lease = (struct kw_lease){b, f, session, b->epoch, 0, CKR_OK};
     if (user && !b->logged_in) {
-        r = login_locked(lease, NULL, true);
+        r = kw_login_locked(lease, NULL, true);
         if (kw_error_class(r.code) == KW_CLASS_CREDENTIAL) {
             r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the backing token does not take the PIN any more");
         }
@@ -508,32 +400,6 @@ void kw_backing_return(struct kw_lease *lease)
     }
 }
 
-struct kw_rv kw_backing_login(struct kw_backing *b, const struct kw_secret *pin)
-{
-    struct kw_lease lease;
-    struct kw_secret *own = NULL;
-    struct kw_rv r = KW_OK;
-    if (kw_pin_has_source(b->config) || pin == NULL) {
-        r = kw_pin_read(b->config, &own);
-        if (kw_ok(r) && pin != NULL && !kw_secret_equal(own, kw_secret_peek(pin), kw_secret_len(pin))) {
-            r = KW_FAIL(CKR_PIN_INCORRECT, "the PIN is not the one of the configured source; it was not sent to the token");
-        }
-        pin = own;
-    }
-    if (kw_ok(r)) {
-        r = kw_backing_lease(b, false, &lease);
-    }
-    if (kw_ok(r)) {
-        pthread_mutex_lock(&b->lock);
-        r = login_locked(&lease, pin, own != NULL);
-        b->users += kw_ok(r);
-        pthread_mutex_unlock(&b->lock);
-        kw_backing_return(&lease);
-    }
-    kw_secret_free(own);
-    return r;
-}
-
 struct kw_rv kw_backing_reconnect(struct kw_backing *b)
 {
     pthread_mutex_lock(&b->lock);
@@ -542,84 +408,6 @@ struct kw_rv kw_backing_reconnect(struct kw_backing *b)
     disconnect_locked(b);
     pthread_mutex_unlock(&b->lock);
     return vendor == NULL ? KW_OK : kw_vendor_end_epoch(vendor, epoch);
-}
-
-/* Ends the login of one connection and closes its idle sessions. The caller holds the exclusive flag, not the lock. */
-static void end_login(struct kw_backing *b, const CK_SESSION_HANDLE *idle, unsigned count, unsigned long epoch)
-{
-    const CK_FUNCTION_LIST *f = NULL;
-    unsigned long now = 0;
-    if (!kw_ok(kw_vendor_enter(b->vendor, &f, &now))) {
-        return;
-    }
-    if (now == epoch) {
-        CK_SESSION_HANDLE own = CK_INVALID_HANDLE;
-        CK_SESSION_HANDLE any = count > 0 ? idle[0] : CK_INVALID_HANDLE;
-        if (count == 0 && f->C_OpenSession(b->slot, CKF_SERIAL_SESSION, NULL, NULL, &own) == CKR_OK) {
-            any = own;
-        }
-        if (!b->borrowed && any != CK_INVALID_HANDLE) {
-            (void)f->C_Logout(any);
-        }
-        for (unsigned i = 0; i < count; i++) {
-            (void)f->C_CloseSession(idle[i]);
-        }
-        if (own != CK_INVALID_HANDLE) {
-            (void)f->C_CloseSession(own);
-        }
-    }
-    kw_vendor_leave(b->vendor);
-}
-
-/* Waits until every lease is back. Modules are at their worst when a logout takes the objects away under another thread's call: SoftHSM
- * answers at random or dies, NSS aborts (ATTACKS section 3). */
-static void drain_locked(struct kw_backing *b)
-{
-    struct timespec until = kw_clock_in(WAIT_MS);
-    b->draining = true;
-    while (b->open > b->idle && pthread_cond_timedwait(&b->changed, &b->lock, &until) == 0) {
-    }
-}
-
-void kw_backing_logout(struct kw_backing *b)
-{
-    CK_SESSION_HANDLE idle[POOL];
-    pthread_mutex_lock(&b->lock);
-    if (b->users > 1) {
-        b->users--;
-        pthread_mutex_unlock(&b->lock);
-        return;
-    }
-    drain_locked(b);
-    struct kw_rv alone = begin_exclusive_locked(b); /* a login of another slot is over, or begins after this */
-    if (b->users > 1 || !kw_ok(alone)) {
-        b->users -= b->users > 0;
-        goto done;
-    }
-    bool connected = b->connected;
-    unsigned count = b->idle;
-    unsigned long epoch = b->vendor_epoch;
-    memcpy(idle, b->pool, sizeof idle);
-    b->users = 0;
-    b->logged_in = false;
-    kw_secret_free(b->pin);
-    b->pin = NULL;
-    b->open -= b->idle;
-    b->idle = 0;
-    b->epoch++; /* private handles are dead after a logout (HSM-FACTS rule 8) */
-    kw_recall_clear(&b->recall);
-    pthread_mutex_unlock(&b->lock);
-    if (connected) {
-        end_login(b, idle, count, epoch);
-    }
-    pthread_mutex_lock(&b->lock);
-done:
-    b->draining = false;
-    if (kw_ok(alone)) {
-        end_exclusive_locked(b);
-    }
-    (void)pthread_cond_broadcast(&b->changed);
-    pthread_mutex_unlock(&b->lock);
 }
 
 void kw_backing_free(struct kw_backing *b)

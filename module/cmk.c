@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "digest.h"
@@ -12,7 +13,7 @@
 /* What every canary holds: 16 bytes, known to everybody. */
 static const uint8_t canary_plain[16] = "keyward canary 1";
 
-enum { FIND_BATCH = 16, FRESH_MS = 1000 };
+enum { FIND_BATCH = 16, FRESH_MS = 1000, DOUBT_TRIES = 8, DOUBT_US = 3000 };
 
 /* The canary that a version had when it was proven. Somebody with the PIN can put another key with another canary in its place; this
  * process does not take it for the same version any more. It also is the canary of an adopted key, whose CKA_ID has no room for one. */
@@ -454,6 +455,43 @@ static void report_changes(const struct kw_cmk *c, const struct kw_lease *lease,
     }
 }
 
+/* SoftHSM's C_FindObjects leaves a key out while another process writes it. So a reading is doubted in which a version is missing that was there
+ * before or that must have been there: none at all, or a gap in the numbers. */
+static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s)
+{
+    bool doubt = s->count == 0;
+    uint32_t highest = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        highest = s->entries[i].version.version > highest ? s->entries[i].version.version : highest;
+    }
+    pthread_mutex_lock(&c->lock);
+    if (c->latest == NULL) {
+        doubt |= s->problem == NULL && highest != s->count;
+    }
+    for (size_t i = 0; c->latest != NULL && i < c->latest->count; i++) {
+        bool there = false;
+        for (size_t k = 0; k < s->count; k++) {
+            there |= s->entries[k].version.version == c->latest->entries[i].version.version;
+        }
+        doubt |= !there;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return doubt;
+}
+
+/* Reads until nothing is doubtful, or long enough (about a tenth of a second) to believe that it is so. */
+static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
+{
+    struct kw_rv r = read_snapshot(lease, c, out);
+    for (useconds_t i = 1; kw_ok(r) && i <= DOUBT_TRIES && is_doubtful(c, *out); i++) {
+        kw_snapshot_put(*out);
+        *out = NULL;
+        (void)usleep(i * DOUBT_US);
+        r = read_snapshot(lease, c, out);
+    }
+    return r;
+}
+
 struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out)
 {
     const struct timespec now = kw_clock_in(0);
@@ -472,7 +510,7 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
         return KW_OK;
     }
     struct kw_snapshot *s = NULL;
-    struct kw_rv r = read_snapshot(lease, c, &s);
+    struct kw_rv r = read_sure(lease, c, &s);
     if (!kw_ok(r)) {
         return r;
     }

@@ -2,11 +2,16 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "pin.h"
 
-enum { HANDLE_TRIES = 5 /* SoftHSM answers handle-invalid on up to 3 % of calls while a key is written */, OTHER_TRIES = 2 };
+enum {
+    HANDLE_TRIES = 8, /* SoftHSM answers handle-invalid on up to 3 % of calls while a key is written */
+    HANDLE_US = 1000, /* before the third and each further one, doubled: a tenth of a second in all */
+    OTHER_TRIES = 2
+};
 
 struct member {
     struct kw_backing *backing;
@@ -139,6 +144,9 @@ static struct kw_rv run_on(struct kw_members *m, struct member *one, const struc
         *outage = is_outage(class) && !job->once; /* what may have been made here is not made elsewhere as well */
         if (!may_repeat(job, class, attempt)) {
             return r;
+        }
+        if (class == KW_CLASS_HANDLE && attempt > 0) {
+            (void)usleep((useconds_t)HANDLE_US << attempt);
         }
     }
 }

@@ -16,6 +16,7 @@ static const char *const names[] = {"Keyward", "SoftHSM in Keyward's place", "NS
 
 struct options {
     enum module module; /* in Keyward's place, or KEYWARD */
+    bool all;           /* with a stand-in: also the rows that another one proves, or none */
     bool verbose;
     const char *only;
 };
@@ -125,6 +126,15 @@ static int conclude(const struct options *o, const struct tally *t)
     return t->keyward + t->odd + t->broken > 0;
 }
 
+/* Whether a row is to be played. A stand-in plays what it alone proves, SoftHSM before NSS. */
+static bool is_wanted(const struct options *o, const struct attack *a)
+{
+    bool proves = (o->module == SOFTHSM && (a->proven & PROVEN_SOFTHSM) != 0) ||
+                  (o->module == NSS && a->proven == PROVEN_NSS);
+    return (o->only == NULL || strncmp(a->id, o->only, strlen(o->only)) == 0) &&
+           (o->module == KEYWARD || o->all || o->only != NULL || proves);
+}
+
 static bool read_options(int argc, char **argv, struct options *o)
 {
     for (int i = 1; i < argc; i++) {
@@ -132,6 +142,8 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->module = SOFTHSM;
         } else if (strcmp(argv[i], "--stand-in=nss") == 0) {
             o->module = NSS;
+        } else if (strcmp(argv[i], "--all") == 0) {
+            o->all = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {
             o->verbose = true;
         } else if (argv[i][0] != '-') {
@@ -150,9 +162,10 @@ int main(int argc, char **argv)
     unsigned count = 0;
     const struct attack *rows = attack_table(&count);
     if (!read_options(argc, argv, &o)) {
-        (void)fprintf(stderr, "usage: attack [--stand-in=softhsm|nss] [--verbose] [ID]\n"
-                              "  --stand-in  a vendor's module in Keyward's place: fails unless the attacks "
-                              "marked so succeed\n");
+        (void)fprintf(stderr,
+                      "usage: attack [--stand-in=softhsm|nss [--all]] [--verbose] [ID]\n"
+                      "  --stand-in  a vendor's module in Keyward's place: fails unless the attacks that\n"
+                      "              are marked so succeed; --all plays the others as well\n");
         return 2;
     }
     (void)setenv("ATTACK_COUNTING", ATTACK_COUNTING_PATH, 0);
@@ -160,7 +173,7 @@ int main(int argc, char **argv)
     (void)printf(
         "-----|-----------------------------------------------------|------------|---------------\n");
     for (unsigned i = 0; i < count; i++) {
-        if (o.only == NULL || strncmp(rows[i].id, o.only, strlen(o.only)) == 0) {
+        if (is_wanted(&o, &rows[i])) {
             row(&o, &rows[i], &tally);
         }
     }

@@ -14,7 +14,7 @@
 #include "hostile.h"
 #include "region.h"
 
-enum { RANDOM_CASES = 400, PATIENCE_SECONDS = 20, COMPLAINTS_MAX = 40, GOOD_EVERY = 64 };
+enum { RANDOM_CASES = 200, PATIENCE_SECONDS = 20, COMPLAINTS_MAX = 40, GOOD_EVERY = 64 };
 
 /* Shared with the children. */
 struct progress {

@@ -10,6 +10,11 @@
 #include "child.h"
 
 enum { PATIENCE = 30 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { FORKS = 8 }; /* a process with a shadow takes a second to fork */
+#else
+enum { FORKS = 40 };
+#endif
 
 static const struct {
     const char *name;
@@ -215,7 +220,7 @@ static int child_of_a_busy_parent(void *arg)
 
 static void forks_while_other_threads_work(void)
 {
-    enum { THREADS = 4, FORKS = 40 };
+    enum { THREADS = 4 };
     struct family f = {0};
     pthread_t threads[THREADS];
     unsigned good = 0;

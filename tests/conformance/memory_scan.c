@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20, OVERLAP = 64 };
+static const unsigned long most = 1UL << 30; /* bytes of a mapping: only a sanitizer's shadow is longer */
 
 uint8_t memory_scan_byte(unsigned n, size_t i)
 {
@@ -105,7 +106,8 @@ long memory_scan(unsigned n, size_t len, bool text, struct memory_scan_hit *hit)
         unsigned long to = 0;
         char rights[8] = "";
         line[strcspn(line, "\n")] = '\0';
-        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3 && rights[0] == 'r' && strstr(line, "[v") == NULL) {
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3 && rights[0] == 'r' && to - from < most &&
+            strstr(line, "[v") == NULL) {
             scan_mapping(&s, from, to, line);
         }
     }

@@ -30,8 +30,8 @@ int __wrap_usleep(useconds_t us);
 void __wrap_kw_digest_end(void);
 
 static const char config_text[] = "[keyward]\nlog = none\n"
-                                  "[token a]\nuri = pkcs11:token=a?module-path=/proc/self/exe&pin-value=" MOCK_PIN "\n"
-                                  "[token b]\nuri = pkcs11:token=b?module-path=/proc/self/exe\n"
+                                  "[token a]\nuri = pkcs11:token=a?module-path=/proc/self/status&pin-value=" MOCK_PIN "\n"
+                                  "[token b]\nuri = pkcs11:token=b?module-path=/proc/self/status\n"
                                   "[slot one]\ntokens = a\n[slot two]\ntokens = a b\n[slot three]\ntokens = b\n";
 
 static struct kw_config *config;

@@ -21,8 +21,8 @@ static CK_SLOT_ID slot_ids[RECORDING_SLOTS];
 
 /* Slot 0 is readable, slot 1 sealed and on the same token, slot 3 has a weaker CMK (recording_engine.c). */
 static const char config_text[] = "[keyward]\nlog = none\n"
-                                  "[token one]\nuri = pkcs11:token=one?module-path=/proc/self/exe\n"
-                                  "[token two]\nuri = pkcs11:token=two?module-path=/proc/self/exe\n"
+                                  "[token one]\nuri = pkcs11:token=one?module-path=/proc/self/status\n"
+                                  "[token two]\nuri = pkcs11:token=two?module-path=/proc/self/status\n"
                                   "[slot alpha]\ntokens = one\ntenant = contoso\n"
                                   "[slot beta]\ntokens = one\ndata-keys = sealed\n"
                                   "[slot gamma]\ntokens = two\nkey = another-label\n"

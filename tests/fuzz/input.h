@@ -3,7 +3,7 @@
  *
  * A struct input borrows the bytes of one execution. Past their end every choice is 0, so that each prefix of an input is an input.
  * What input_room and input_copy return is malloc'ed with exact sizes, so that AddressSanitizer sees every byte too many; all of it is
- * freed by input_forget. One thread only.
+ * freed by input_forget. getrandom(2) is wrapped here, so that an input does the same whenever it is run. One thread only.
  */
 #ifndef KW_FUZZ_INPUT_H
 #define KW_FUZZ_INPUT_H
