@@ -13,7 +13,7 @@
 /* What every canary holds: 16 bytes, known to everybody. */
 static const uint8_t canary_plain[16] = "keyward canary 1";
 
-enum { FIND_BATCH = 16, FRESH_MS = 1000, DOUBT_TRIES = 8, DOUBT_US = 3000 };
+enum { FIND_BATCH = 16, FRESH_MS = 1000, DOUBT_TRIES = 12, DOUBT_US = 3000 };
 
 /* The canary that a version had when it was proven. Somebody with the PIN can put another key with another canary in its place; this
  * process does not take it for the same version any more. It also is the canary of an adopted key, whose CKA_ID has no room for one. */
@@ -28,6 +28,7 @@ struct kw_cmk {
     pthread_mutex_t lock;
     struct kw_snapshot *latest;
     struct timespec read_at;
+    atomic_bool reopened; /* for having found no key at all */
     size_t pin_count;
     size_t pin_room;
     struct pin *pins; /* what was proven, for the life of the process */
@@ -479,7 +480,7 @@ static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s)
     return doubt;
 }
 
-/* Reads until nothing is doubtful, or long enough (about a tenth of a second) to believe that it is so. */
+/* Reads until nothing is doubtful, or long enough (a quarter of a second) to believe that it is so. */
 static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
 {
     struct kw_rv r = read_snapshot(lease, c, out);
@@ -488,6 +489,12 @@ static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct k
         *out = NULL;
         (void)usleep(i * DOUBT_US);
         r = read_snapshot(lease, c, out);
+    }
+    /* A token that was opened while others were opening it may show nothing for the whole of an epoch (HSM-FACTS rule 10): one new epoch. */
+    if (kw_ok(r) && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
+        kw_snapshot_put(*out);
+        *out = NULL;
+        r = kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_FindObjects (no key)");
     }
     return r;
 }

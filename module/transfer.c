@@ -358,6 +358,9 @@ struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigne
     return r;
 }
 
+/* What is done with the customer's key once there is something that opens it. */
+typedef struct kw_rv deed(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg);
+
 /* What a customer sent, while it is opened. */
 struct opening {
     struct kw_transfer_key key;
@@ -365,6 +368,12 @@ struct opening {
     size_t len;
     unsigned bits;        /* of the customer's key; follows from the length */
     CK_OBJECT_HANDLE aes; /* of the first layer */
+    deed *deed;           /* with its arg */
+    void *arg;
+    struct kw_custody_wrapped wrapped; /* for the deed; what it points to follows */
+    CK_MECHANISM mechanism;
+    CK_RSA_PKCS_OAEP_PARAMS oaep;
+    struct rsa_aes_params params;
 };
 
 /* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold 9 to 16, 17
@@ -414,9 +423,6 @@ static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transf
     return kw_ok(r) ? measure(t, o) : r;
 }
 
-/* What is done with the customer's key once there is something that opens it. */
-typedef struct kw_rv deed(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg);
-
 static bool has_mechanism(struct kw_lease *lease)
 {
     CK_MECHANISM_INFO info;
@@ -425,32 +431,32 @@ static bool has_mechanism(struct kw_lease *lease)
            (info.flags & CKF_UNWRAP) != 0;
 }
 
-static struct kw_rv open_whole(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
+static struct kw_rv open_whole(struct kw_lease *lease, struct opening *o)
 {
-    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
-    struct rsa_aes_params params = {256, &oaep};
-    CK_MECHANISM mechanism = {CKM_RSA_AES_KEY_WRAP, &params, sizeof params};
-    const struct kw_custody_wrapped w = {&mechanism, o->key.private_key, o->bytes, o->len};
-    return d(lease, &w, arg);
+    o->oaep = oaep_sha1;
+    o->params = (struct rsa_aes_params){256, &o->oaep};
+    o->mechanism = (CK_MECHANISM){CKM_RSA_AES_KEY_WRAP, &o->params, sizeof o->params};
+    o->wrapped = (struct kw_custody_wrapped){&o->mechanism, o->key.private_key, o->bytes, o->len};
+    return o->deed(lease, &o->wrapped, o->arg);
 }
 
-static struct kw_rv open_in_parts(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
+static struct kw_rv open_in_parts(struct kw_lease *lease, struct opening *o)
 {
     struct kw_proof proof;
     struct kw_rv r = kw_probe(lease, KW_FORMAT_KWP, &proof);
     if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
-        return answer(
-            lease, KW_FAIL(CKR_MECHANISM_INVALID, "the token can do neither CKM_RSA_AES_KEY_WRAP "
-                                                  "nor RFC 5649, which the file needs"));
+        return answer(lease, KW_FAIL(CKR_MECHANISM_INVALID,
+                                     "the token can do neither CKM_RSA_AES_KEY_WRAP "
+                                     "nor RFC 5649, which the file needs"));
     }
     if (kw_ok(r)) {
         r = open_first_layer(lease, &o->key, o->bytes, &o->aes);
     }
     if (kw_ok(r)) {
-        CK_MECHANISM mechanism = {proof.mechanism, NULL, 0};
-        const struct kw_custody_wrapped w = {&mechanism, o->aes, o->bytes + o->key.modulus_len,
-                                             o->len - o->key.modulus_len};
-        r = d(lease, &w, arg);
+        size_t k = o->key.modulus_len;
+        o->mechanism = (CK_MECHANISM){proof.mechanism, NULL, 0};
+        o->wrapped = (struct kw_custody_wrapped){&o->mechanism, o->aes, o->bytes + k, o->len - k};
+        r = o->deed(lease, &o->wrapped, o->arg);
     }
     return r;
 }
@@ -461,16 +467,18 @@ static struct kw_rv open_in_parts(struct kw_lease *lease, struct opening *o, dee
  * failed is nobody's business. */
 static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
 {
+    o->deed = d;
+    o->arg = arg;
     bool listed = has_mechanism(lease);
     bool bad = false;
     struct kw_rv r = KW_OK;
     if (listed) {
-        r = open_whole(lease, o, d, arg);
+        r = open_whole(lease, o);
         bad = !kw_ok(r) && is_about_key(lease);
     }
     if (!listed || bad || kw_error_class(lease->failure) == KW_CLASS_CALLER) {
         lease->failure = CKR_OK;
-        r = open_in_parts(lease, o, d, arg);
+        r = open_in_parts(lease, o);
         destroy(lease, o->aes);
         bad = !kw_ok(r) && (is_about_key(lease) || (bad && r.code == CKR_MECHANISM_INVALID));
     }
@@ -483,7 +491,7 @@ static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, deed
     return r;
 }
 
-/* A session key of the customer's. It may wrap, which shows by a canary that it is a whole AES key. */
+/* A session key of the customer's. It may wrap: a canary then shows that it is a whole AES key. */
 struct session_deed {
     bool extractable;
     CK_OBJECT_HANDLE key;

@@ -1,6 +1,7 @@
 #include "wrapper.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "dek.h"
 
@@ -236,8 +237,11 @@ static struct kw_rv conclude(struct kw_lease *lease, struct kw_cmk *cmk, const s
 
 /*
  * First with the versions as they were known a moment ago, then, if nothing opened it, with the versions as they are now: a rotation or an
- * `enable` in another process must not look like a bad blob. Every bad blob takes the same way, with the same number of calls.
+ * `enable` in another process must not look like a bad blob. And once more after a pause: while another process writes a key, SoftHSM fails now
+ * and then for no reason. Every bad blob takes the same way, with the same number of calls.
  */
+enum { PASSES = 3, PAUSE_US = 2000 };
+
 struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_unwrapping *u,
                                struct kw_dek *dek)
 {
@@ -248,7 +252,7 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
         return r;
     }
     o.mechanism = proof.mechanism;
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < PASSES; pass++) {
         struct kw_snapshot *s = NULL;
         struct tally tally;
         r = kw_cmk_get(lease, cmk, pass > 0 || lease->attempt > 0, &s);
@@ -256,13 +260,14 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
             return r;
         }
         bool over = open_with_any(lease, cmk, s, &o, &tally, &r);
-        if (!over && pass > 0) {
+        if (!over && pass == PASSES - 1) {
             r = conclude(lease, cmk, &tally);
         }
         kw_snapshot_put(s);
         if (over) {
             break;
         }
+        (void)usleep(pass > 0 && pass < PASSES - 1 ? PAUSE_US : 0);
     }
     return r;
 }

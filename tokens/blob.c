@@ -17,8 +17,8 @@ void blob_clear(struct blob *b)
     *b = (struct blob){0};
 }
 
-/* Text that begins with a brace. Wrapped keys are random: the chance that 256 bytes of one are all
- * text is 2^-300. */
+/* Text that begins with a brace. Wrapped keys are random and have 280 bytes at least: the chance
+ * that one is taken for text is below 2^-50. */
 static bool is_json(const unsigned char *p, size_t len)
 {
     size_t blanks = 0;
@@ -49,7 +49,8 @@ static bool is_printable(const char *kid)
     return len > 0 && len <= BLOB_KID_MAX;
 }
 
-/* RFC 4648 section 5. Padding may be there, if it is right; bits that no byte needs must be zero. */
+/* RFC 4648 section 5. Padding may be there, if it is right; bits that no byte needs must be zero.
+ */
 static struct kw_rv decode(const char *text, struct blob *b)
 {
     size_t len = strlen(text);
@@ -150,7 +151,7 @@ static struct kw_rv parse_json(const void *file, size_t len, struct blob *b)
 struct kw_rv blob_parse(const void *file, size_t len, struct blob *out)
 {
     struct blob b = {0};
-    struct kw_rv r = KW_OK;
+    struct kw_rv r;
     if (len == 0) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "it is empty");
     }

@@ -59,17 +59,18 @@ static bool is_aes_size(size_t len)
     return len == 16 || len == 24 || len == 32;
 }
 
-static int hex_digit(unsigned char c)
+/* 16: none. */
+static unsigned hex_digit(unsigned char c)
 {
+    unsigned lower = c | 0x20u;
     if (c >= '0' && c <= '9') {
-        return c - '0';
+        return c - (unsigned)'0';
     }
-    unsigned char lower = c | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 16;
 }
 
 /* An AES key as hex text, perhaps with an end of line; *out stays NULL when it is none. A raw key
- * of 32 bytes that are all hex digits does not happen: 2^-128. */
+ * of 32 bytes that are all hex digits does not happen: 2^-113. */
 static struct kw_rv from_hex(const struct kw_secret *file, struct kw_secret **out)
 {
     struct kw_secret *key = NULL;
@@ -80,7 +81,7 @@ static struct kw_rv from_hex(const struct kw_secret *file, struct kw_secret **ou
     }
     bool good = len % 2 == 0 && is_aes_size(len / 2);
     for (size_t i = 0; good && i < len; i++) {
-        good = hex_digit(p[i]) >= 0;
+        good = hex_digit(p[i]) < 16;
     }
     struct kw_rv r = good ? kw_secret_new(len / 2, &key) : KW_OK;
     for (size_t i = 0; key != NULL && i < len / 2; i++) {
@@ -114,14 +115,14 @@ static struct kw_rv to_pkcs8(const EVP_PKEY *key, struct kw_secret **out)
     return KW_OK;
 }
 
-/* OpenSSL keeps the numbers of the private key in its secure heap (main part of verb_export_blob)
- * and wipes them. */
+/* OpenSSL keeps the numbers of the private key in its secure heap (verb_export_blob) and
+ * wipes them. */
 static struct kw_rv from_pem(const struct kw_secret *file, struct kw_secret **out)
 {
     BIO *bio = BIO_new_mem_buf(kw_secret_peek(file), (int)kw_secret_len(file));
     EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     int bits = key == NULL ? 0 : EVP_PKEY_get_bits(key);
-    struct kw_rv r = KW_OK;
+    struct kw_rv r;
     if (key == NULL) {
         r = KW_FAIL(CKR_ARGUMENTS_BAD,
                     "it holds no private key that can be read, or its passphrase was wrong");

@@ -42,7 +42,7 @@ static struct kw_rv adopt(EVP_PKEY *key, struct kek *out)
 {
     struct kek k = {.key = key};
     int bits = key == NULL ? 0 : EVP_PKEY_get_bits(key);
-    struct kw_rv r = KW_OK;
+    struct kw_rv r;
     if (key == NULL || !EVP_PKEY_is_a(key, "RSA")) {
         r = KW_FAIL(CKR_ARGUMENTS_BAD, "it holds no RSA public key in PEM; take the file that "
                                        "`keyward transport-key SLOT -o FILE` makes");
@@ -138,7 +138,7 @@ static bool wrap_target(const struct kw_secret *aes, const struct kw_secret *tar
         EVP_EncryptInit_ex(ctx, EVP_aes_256_wrap_pad(), NULL, kw_secret_peek(aes), NULL) == 1 &&
         EVP_EncryptUpdate(ctx, out, &len, kw_secret_peek(target), (int)kw_secret_len(target)) ==
             1 &&
-        EVP_EncryptFinal_ex(ctx, out + len, &rest) == 1 && (size_t)(len + rest) == expect;
+        EVP_EncryptFinal_ex(ctx, out + len, &rest) == 1 && (size_t)len + (size_t)rest == expect;
     EVP_CIPHER_CTX_free(ctx);
     return good;
 }

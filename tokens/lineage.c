@@ -63,15 +63,21 @@ void lineage_close(struct lineage *l)
     }
 }
 
-/* Runs one step on token i; says what went wrong. */
-static bool step(struct lineage *l, size_t i, kw_member_op *op, void *arg)
+/* Runs one job on token i; says what went wrong. */
+static bool run_job(struct lineage *l, size_t i, const struct kw_job *job)
 {
-    const struct kw_job job = {.op = op, .arg = arg, .user = true, .once = true};
-    struct kw_rv r = kw_members_run_on(l->members, i, &job);
+    struct kw_rv r = kw_members_run_on(l->members, i, job);
     if (!kw_ok(r)) {
         command_say("slot %s: token %s: %s (%s)", l->slot->name, l->slot->tokens[i]->name, command_reason(r), kw_error_name(r.code));
     }
     return kw_ok(r);
+}
+
+/* A step that changes something: not repeated when it may have been done. */
+static bool step(struct lineage *l, size_t i, kw_member_op *op, void *arg)
+{
+    const struct kw_job job = {.op = op, .arg = arg, .user = true, .once = true};
+    return run_job(l, i, &job);
 }
 
 static struct kw_rv do_read(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
@@ -89,7 +95,8 @@ static struct kw_rv do_read(struct kw_lease *lease, struct kw_cmk *cmk, void *ar
 bool lineage_read(struct lineage *l)
 {
     for (size_t i = 0; i < l->slot->token_count; i++) {
-        if (!step(l, i, do_read, &l->snapshots[i])) {
+        const struct kw_job job = {.op = do_read, .arg = &l->snapshots[i], .user = true};
+        if (!run_job(l, i, &job)) {
             return false;
         }
     }

@@ -15,6 +15,13 @@
 
 #include "caller.h"
 
+/* A sanitizer keeps what is freed, makes mlock(2) nothing, and makes a fork slow. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 #define COUNT_OF(rows) (sizeof(rows) / sizeof(rows)[0])
 
 extern struct fixture *world;

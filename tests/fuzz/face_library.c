@@ -2,7 +2,6 @@
 #include "face.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "entry.h"
@@ -416,7 +415,7 @@ static void op_random(struct face *f)
     CK_BYTE *out = choice == 254 ? NULL : input_room(&f->in, len);
     CK_ULONG told = choice == 253 ? lies[input_below(&f->in, 5)] : len;
     FACE_CALL(f, rv, C_GenerateRandom, handle, out, told);
-    INPUT_MUST(getenv("F1") == NULL || rv == CKR_OK || out == NULL || input_untouched(out, len), "an error changes the room for random bytes");
+    INPUT_MUST(rv == CKR_OK || out == NULL || input_untouched(out, len), "an error changes the room for random bytes");
     (void)face_session(f, handle, rv);
 }
 

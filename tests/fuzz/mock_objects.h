@@ -12,6 +12,7 @@ enum { MOCK_TOKEN = 0, MOCK_SENSITIVE = 2, MOCK_EXTRACTABLE = 3, MOCK_WRAP = 9, 
 struct mock_object {
     CK_OBJECT_HANDLE handle; /* 0: none */
     size_t token;
+    bool forged; /* another key in the place of a master key */
     bool bit[MOCK_BITS];
     CK_ULONG type;
     size_t label_len;

@@ -50,6 +50,8 @@ static void add_cmk(size_t token, size_t label, uint32_t version, bool forged)
         (void)mock_wrap(o->value, KW_FORMAT_KW, (const uint8_t *)"keyward canary 1", 16, o->id + 24);
     }
     o->value[0] ^= forged;
+    o->forged = forged;
+    has_forged |= forged && label == 2;
 }
 
 void mock_reset(void)
@@ -111,6 +113,8 @@ static void replace(struct mock_object *o)
 {
     o->handle = mock_object_handle();
     o->value[0] ^= 1;
+    o->forged = !o->forged;
+    has_forged |= o->id_len != 48; /* nothing proves a key that carries no canary before it was used once */
 }
 
 void mock_world(unsigned choice)
@@ -155,6 +159,7 @@ void mock_world(unsigned choice)
         break;
     case 8: /* another CKA_ID */
         o->id_len = choice >> 4;
+        has_forged |= o->forged;
         break;
     case 9: /* the handles of two keys change places */
         if (o != &mock_objects[0] && mock_objects[0].handle != 0) {
