@@ -44,7 +44,7 @@ struct kw_rv kw_object_lookup(const struct kw_session *s, CK_OBJECT_HANDLE handl
         r = KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "there is no such object");
     } else {
         o->references++;
-        *view = (struct kw_object_view){o, o->kind, o->version, o->dek};
+        *view = (struct kw_object_view){o, o->kind, o->was_active, o->version, o->dek};
     }
     kw_face_unlock();
     return r;
@@ -406,6 +406,7 @@ static void see_version(void *data, const struct kw_version *version)
     }
     if (o != NULL && (fresh || o->seen <= f->reading)) { /* else a reading that began later has seen it already */
         o->version = *version;
+        o->was_active |= version->state == KW_STATE_ACTIVE;
         o->seen = fresh ? o->seen : f->reading;
     }
     kw_face_unlock();

@@ -24,6 +24,7 @@ struct kw_object {
     bool dying;              /* a call destroys it; the others are told that it is gone */
     bool destroy;            /* in a list of ended objects: also in the backing token */
     uint64_t seen;           /* the slot's reading of the token that last saw it */
+    bool was_active;         /* KW_OBJECT_CMK: its handle was given out for the active version once */
     struct kw_version version; /* KW_OBJECT_CMK */
     struct kw_dek dek;         /* KW_OBJECT_DEK; value is owned */
 };
@@ -42,6 +43,7 @@ KW_MUST_USE struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE ha
 struct kw_object_view {
     struct kw_object *object; /* NULL: nothing to put */
     enum kw_object_kind kind;
+    bool was_active;
     struct kw_version version;
     struct kw_dek dek; /* value borrowed from the object */
 };

@@ -96,7 +96,8 @@ static struct kw_rv unwrap_looked_up(struct kw_session *s, enum kw_format format
         return KW_FAIL(CKR_WRAPPED_KEY_INVALID, "no wrapped data key of this kind has this length");
     }
     memcpy(copy, blob.bytes, blob.len);
-    const struct kw_unwrapping u = {cmk->version.version, cmk->version.state == KW_STATE_ACTIVE, format, copy, blob.len};
+    /* A broker that looked its key up by label goes on after a rotation with the handle that it has. */
+    const struct kw_unwrapping u = {cmk->version.version, cmk->was_active, format, copy, blob.len};
     struct kw_rv r = kw_engine_unwrap(kw_library()->engine, s->slot->index, &u, dek);
     if (kw_ok(r) && asked != 0 && asked != dek->spec.len) {
         if (dek->value == NULL) {

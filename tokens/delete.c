@@ -97,8 +97,9 @@ static bool is_due(const struct lineage *l, size_t i, uint32_t version)
         return false;
     }
     if (e->version.purge > lineage_today()) {
-        command_say("slot %s: version %u can be purged in %u days, not before; until then `keyward recover` brings it back",
-                    l->slot->name, version, e->version.purge - lineage_today());
+        uint32_t days = e->version.purge - lineage_today();
+        command_say("slot %s: version %u can be purged in %u day%s, not before; until then `keyward recover` brings it back",
+                    l->slot->name, version, days, days == 1 ? "" : "s");
         return false;
     }
     return true;
@@ -114,6 +115,12 @@ static bool purge_version(struct lineage *l, const struct show_options *o)
         if (!is_due(l, i, (uint32_t)o->version)) {
             return false;
         }
+    }
+    uint32_t versions[KW_VERSIONS_MAX];
+    if (lineage_versions(l, versions) > 1 && versions[0] == (uint32_t)o->version) {
+        command_say("slot %s: version %ld is the newest; its number would be used again. Recover it and `keyward rotate %s` first, then delete it",
+                    l->slot->name, o->version, l->slot->name);
+        return false;
     }
     if (is_only_usable(l, (uint32_t)o->version) && !o->last_version) {
         command_say("slot %s: no other version is active: without version %ld nothing can be wrapped; type --last-version to go on",

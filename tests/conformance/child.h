@@ -23,4 +23,7 @@ bool child_run(child_job *job, void *arg, unsigned seconds);
 /* The same, but the child leaves by exit(3): destructors and atexit handlers run. */
 bool child_run_to_exit(child_job *job, void *arg, unsigned seconds);
 
+/* LeakSanitizer is to say nothing when this process exits; so it is in every child. */
+void child_leaves_leaks(void);
+
 #endif

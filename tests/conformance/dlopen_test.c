@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <openssl/engine.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -291,7 +292,7 @@ static int run_with_configuration(void *arg)
     return 0;
 }
 
-static char own_path[512];
+static char own_path[PATH_MAX];
 
 static void the_engine_may_come_by_configuration(void)
 {
@@ -306,6 +307,7 @@ static int main_of_job(void)
     const char *path = getenv("KEYWARD_MODULE");
     void *handle = path == NULL ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL);
     (void)alarm(PATIENCE / 2);
+    child_leaves_leaks(); /* the engine's, in OpenSSL */
     if (handle != NULL) {
         *(void **)(void *)&get = dlsym(handle, "C_GetFunctionList");
     }
@@ -335,6 +337,8 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--job") == 0) {
         return main_of_job();
     }
-    (void)snprintf(own_path, sizeof own_path, "%s", realpath(argv[0], NULL));
+    if (realpath(argv[0], own_path) == NULL) {
+        return 2;
+    }
     return chapter_run("dlopen", &(struct fixture_settings){.slots = slots}, tests);
 }

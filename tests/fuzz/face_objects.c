@@ -385,9 +385,10 @@ static CK_BYTE *pick_blob(struct face *f, CK_ULONG *len)
 {
     size_t choice = input_byte(&f->in);
     if (choice >= 224 || f->ledger.blob_count == 0) {
-        CK_ULONG real = choice == 255 ? 4 : input_number(&f->in, 2) % (KW_BLOB_MAX + 40);
-        *len = choice == 255 ? grammar_length(&f->in) : real;
-        return choice == 254 ? NULL : input_take(&f->in, real);
+        bool lie = choice >= 248 && choice < 254;
+        CK_ULONG real = choice < 232 ? input_number(&f->in, 2) % (KW_BLOB_MAX + 40) : 8 * (input_byte(&f->in) % 80UL);
+        *len = lie ? grammar_length(&f->in) : real;
+        return choice == 254 ? NULL : input_take(&f->in, lie ? 4 : real);
     }
     const struct ledger_blob *b = &f->ledger.blobs[choice % f->ledger.blob_count];
     *len = b->len;
