@@ -106,7 +106,8 @@ static bool make_world(struct hostile_world *w)
     w->blob = blob;
     w->blob_len = sizeof blob;
     return p11->C_CloseSession(w->closed_session) == CKR_OK && make_key(w->session, &w->key) &&
-           make_key(w->session, &w->destroyed_key) && p11->C_DestroyObject(w->session, w->destroyed_key) == CKR_OK &&
+           make_key(w->session, &w->destroyed_key) &&
+           p11->C_DestroyObject(w->session, w->destroyed_key) == CKR_OK &&
            make_key(w->other_session, &w->other_key) && w->cmk != 0 && w->other_cmk != 0;
 }
 
@@ -285,9 +286,10 @@ static void no_bad_argument_kills_or_hangs(void)
         }
         over = child > 0 && reap(child);
     }
-    (void)printf("\n    %lu calls of %d functions: %lu refused, %lu served, %u deaths, %u hangs, %u complaints ", progress->cases,
-                 HOSTILE_FUNCTIONS, progress->answers[0], progress->answers[1], progress->deaths, progress->hangs,
-                 progress->complaints);
+    (void)printf(
+        "\n    %lu calls of %d functions: %lu refused, %lu served, %u deaths, %u hangs, %u complaints ",
+        progress->cases, HOSTILE_FUNCTIONS, progress->answers[0], progress->answers[1], progress->deaths,
+        progress->hangs, progress->complaints);
     CHECK(progress->function == HOSTILE_FUNCTIONS, "all functions were called");
     CHECK(progress->deaths == 0, "0 deaths");
     CHECK(progress->hangs == 0, "0 hangs");
@@ -312,7 +314,8 @@ static void try_blob(struct blob_case *c, uint8_t *bytes, size_t len)
     struct form t = {0};
     form_secret(&t, c->tried % 2 == 0 ? CKK_GENERIC_SECRET : CKK_AES);
     form_readable(&t);
-    CK_RV rv = p11->C_UnwrapKey(c->session, caller_mechanism(c->mechanism), c->cmk, bytes, len, t.a, t.count, &key);
+    CK_RV rv =
+        p11->C_UnwrapKey(c->session, caller_mechanism(c->mechanism), c->cmk, bytes, len, t.a, t.count, &key);
     c->tried++;
     c->opened += rv == CKR_OK || key != 77;
     c->other += rv != CKR_WRAPPED_KEY_INVALID;
@@ -359,15 +362,18 @@ static void no_bad_blob_opens(void)
         CK_ULONG len = sizeof good;
         CK_OBJECT_HANDLE key = 0;
         CHECK(make_key(session, &key), "a key");
-        CHECK_RV(p11->C_WrapKey(session, caller_mechanism(wraps[m]), cmk, key, good, &len), CKR_OK, "a good blob");
+        CHECK_RV(p11->C_WrapKey(session, caller_mechanism(wraps[m]), cmk, key, good, &len), CKR_OK,
+                 "a good blob");
         struct blob_case c = {.session = session, .cmk = cmk, .mechanism = wraps[m]};
         try_blobs(&c, good, len);
         struct blob_case swapped = {.session = other, .cmk = other_cmk, .mechanism = wraps[m]};
         try_blob(&swapped, good, len);
         struct blob_case crossed = {.session = session, .cmk = cmk, .mechanism = wraps[m == 0 ? 1 : 0]};
         try_blob(&crossed, good, len);
-        CHECK(c.opened == 0 && swapped.opened == 0 && crossed.opened == 0, "ATTACKS A09, A13, A22: no bad blob opens");
-        CHECK(c.other == 0 && swapped.other == 0 && crossed.other == 0, "DESIGN 5: one answer, CKR_WRAPPED_KEY_INVALID, for all of them");
+        CHECK(c.opened == 0 && swapped.opened == 0 && crossed.opened == 0,
+              "ATTACKS A09, A13, A22: no bad blob opens");
+        CHECK(c.other == 0 && swapped.other == 0 && crossed.other == 0,
+              "DESIGN 5: one answer, CKR_WRAPPED_KEY_INVALID, for all of them");
         tried += c.tried + swapped.tried + crossed.tried;
     }
     (void)printf("[%u bad blobs] ", tried);
@@ -378,8 +384,9 @@ static void no_bad_blob_opens(void)
 
 static void lengths_that_lie_are_refused_unread(void)
 {
-    static const CK_ULONG lies[] = {0,           1UL << 16,  (1UL << 31) - 1, 1UL << 31, 1UL << 32,
-                                    (1UL << 32) + 40, 1UL << 63, (CK_ULONG)-8,    CK_UNAVAILABLE_INFORMATION};
+    static const CK_ULONG lies[] = {0,         1UL << 16,    (1UL << 31) - 1,
+                                    1UL << 31, 1UL << 32,    (1UL << 32) + 40,
+                                    1UL << 63, (CK_ULONG)-8, CK_UNAVAILABLE_INFORMATION};
     CK_SESSION_HANDLE session = enter("alpha");
     CK_OBJECT_HANDLE cmk = caller_cmk(world, session);
     CHECK(region_init(), "guarded memory");
@@ -390,8 +397,10 @@ static void lengths_that_lie_are_refused_unread(void)
             uint8_t *bytes = region_take(sizeof blob);
             memcpy(bytes, blob, sizeof blob);
             form_secret(&t, CKK_AES);
-            CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(wraps[m]), cmk, bytes, lies[i], t.a, t.count, &key),
-                     CKR_WRAPPED_KEY_INVALID, chapter_join("5.18.4: a length that lies", chapter_rv_name(lies[i])));
+            CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(wraps[m]), cmk, bytes, lies[i], t.a, t.count,
+                                      &key),
+                     CKR_WRAPPED_KEY_INVALID,
+                     chapter_join("5.18.4: a length that lies", chapter_rv_name(lies[i])));
         }
     }
     leave();
@@ -403,8 +412,9 @@ static bool prepare(void)
     CK_OBJECT_HANDLE key = 0;
     CK_ULONG len = sizeof blob;
     memset(key_value, 0x5A, sizeof key_value);
-    bool good = make_key(session, &key) && p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP),
-                                                          caller_cmk(world, session), key, blob, &len) == CKR_OK;
+    bool good =
+        make_key(session, &key) && p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP),
+                                                  caller_cmk(world, session), key, blob, &len) == CKR_OK;
     leave();
     return good;
 }
@@ -418,8 +428,10 @@ static void the_good_blob_is_made(void)
 
 int main(void)
 {
-    static const struct fixture_slot slots[] = {
-        {.name = "alpha", .tokens = "eu-1"}, {.name = "beta", .tokens = "eu-1"}, {.name = "missing", .tokens = "eu-3", .absent = true}, {0}};
+    static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1"},
+                                                {.name = "beta", .tokens = "eu-1"},
+                                                {.name = "missing", .tokens = "eu-3", .absent = true},
+                                                {0}};
     CU_TestInfo tests[] = {
         {"the good blob is made", the_good_blob_is_made},
         {"no bad argument kills or hangs", no_bad_argument_kills_or_hangs},

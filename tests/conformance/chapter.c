@@ -51,7 +51,8 @@ void chapter_check(bool good, const char *file, unsigned line, const char *what)
 void chapter_check_rv(CK_RV got, CK_RV want, const char *file, unsigned line, const char *what)
 {
     char sentence[512];
-    (void)snprintf(sentence, sizeof sentence, "%s: want %s, got %s", what, chapter_rv_name(want), chapter_rv_name(got));
+    (void)snprintf(sentence, sizeof sentence, "%s: want %s, got %s", what, chapter_rv_name(want),
+                   chapter_rv_name(got));
     judge(got == want, file, line, sentence);
 }
 
@@ -87,7 +88,8 @@ static int run_cases(const char *title, CU_TestInfo *tests)
     }
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_ErrorCode result = CU_basic_run_tests();
-    bool good = result == CUE_SUCCESS && CU_get_number_of_asserts() > 0 && CU_get_number_of_failure_records() == 0;
+    bool good =
+        result == CUE_SUCCESS && CU_get_number_of_asserts() > 0 && CU_get_number_of_failure_records() == 0;
     CU_cleanup_registry();
     return good ? 0 : 1;
 }

@@ -37,7 +37,7 @@ void chapter_check_either(CK_RV got, const CK_RV want[2], const char *file, unsi
 
 #define CHECK(condition, what) chapter_check((condition), __FILE__, __LINE__, (what))
 #define CHECK_RV(call, want, what) chapter_check_rv((call), (want), __FILE__, __LINE__, (what))
-#define CHECK_EITHER(call, one, other, what) \
+#define CHECK_EITHER(call, one, other, what)                                                                 \
     chapter_check_either((call), (const CK_RV[]){(one), (other)}, __FILE__, __LINE__, (what))
 
 /* The name of a code; "0x…" in static storage when it has none. */

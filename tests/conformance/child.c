@@ -30,7 +30,8 @@ static bool explain(int status, const struct word *word)
         return true;
     }
     if (WIFSIGNALED(status)) {
-        (void)printf("\n    a child was killed by signal %d%s", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? ": it hung" : "");
+        (void)printf("\n    a child was killed by signal %d%s", WTERMSIG(status),
+                     WTERMSIG(status) == SIGALRM ? ": it hung" : "");
     } else if (word->line > 0) {
         (void)printf("\n    a child failed at line %d", word->line);
     } else {

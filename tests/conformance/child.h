@@ -10,11 +10,11 @@
 /* 0: all is well; else the line of the STEP that failed. */
 typedef int child_job(void *arg);
 
-#define STEP(condition) \
-    do { \
-        if (!(condition)) { \
-            return __LINE__; \
-        } \
+#define STEP(condition)                                                                                      \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            return __LINE__;                                                                                 \
+        }                                                                                                    \
     } while (0)
 
 /* Runs the job in a child, which then leaves by _exit. True when it returned 0 within `seconds`; else a line on stdout says why. */

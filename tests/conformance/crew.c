@@ -52,7 +52,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-struct crew_tally crew_run(unsigned count, crew_job *const *jobs, size_t job_count, const struct crew_worker *model)
+struct crew_tally crew_run(unsigned count, crew_job *const *jobs, size_t job_count,
+                           const struct crew_worker *model)
 {
     static struct crew_worker workers[CREW_MAX];
     pthread_t threads[CREW_MAX];
@@ -86,7 +87,8 @@ const char *crew_surprises(const struct crew_tally *t, const CK_RV *allowed, siz
             fine = fine || t->codes[i].rv == allowed[k];
         }
         if (!fine && used < sizeof text - 64) {
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s x %lu ", chapter_rv_name(t->codes[i].rv), t->codes[i].count);
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s x %lu ",
+                                     chapter_rv_name(t->codes[i].rv), t->codes[i].count);
         }
     }
     return text;

@@ -38,7 +38,8 @@ CK_RV crew_note(struct crew_worker *w, CK_RV rv);
 unsigned long crew_count(const struct crew_tally *t, CK_RV rv);
 
 /* Runs `count` workers, worker i with jobs[i % job_count], waits for them, and adds up. `model` gives session and slot. */
-struct crew_tally crew_run(unsigned count, crew_job *const *jobs, size_t job_count, const struct crew_worker *model);
+struct crew_tally crew_run(unsigned count, crew_job *const *jobs, size_t job_count,
+                           const struct crew_worker *model);
 
 /* The codes that are neither CKR_OK nor in `allowed`[n], as text for a check; "" when there are none. Static storage. */
 const char *crew_surprises(const struct crew_tally *t, const CK_RV *allowed, size_t n);

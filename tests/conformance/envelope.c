@@ -17,7 +17,8 @@ static const EVP_CIPHER *cipher_of(size_t kek_len, bool padded)
     }
 }
 
-size_t envelope_wrap(const uint8_t *kek, size_t kek_len, bool padded, const uint8_t *in, size_t len, uint8_t *out)
+size_t envelope_wrap(const uint8_t *kek, size_t kek_len, bool padded, const uint8_t *in, size_t len,
+                     uint8_t *out)
 {
     int n = 0;
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();

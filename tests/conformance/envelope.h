@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* Wraps in[len] under kek[kek_len] (16, 24, 32) by RFC 5649 when `padded`, else by RFC 3394; the number of bytes at out. */
-size_t envelope_wrap(const uint8_t *kek, size_t kek_len, bool padded, const uint8_t *in, size_t len, uint8_t *out);
+size_t envelope_wrap(const uint8_t *kek, size_t kek_len, bool padded, const uint8_t *in, size_t len,
+                     uint8_t *out);
 
 /* The bytes of a hexadecimal string of even length; their number. */
 size_t envelope_from_hex(const char *hex, uint8_t *out);

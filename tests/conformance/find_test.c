@@ -11,8 +11,9 @@ static CK_OBJECT_HANDLE make(const char *label, CK_KEY_TYPE type, bool token)
     form_bytes(&t, CKA_ID, label, 1);
     form_bool(&t, CKA_TOKEN, token);
     form_ulong(&t, CKA_VALUE_LEN, 16);
-    CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(type == CKK_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN), t.a,
-                                t.count, &key),
+    CHECK_RV(p11->C_GenerateKey(
+                 session, caller_mechanism(type == CKK_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN),
+                 t.a, t.count, &key),
              CKR_OK, "a data key to find");
     return key;
 }
@@ -120,13 +121,17 @@ static void a_search_has_a_beginning_and_an_end(void)
     CK_ULONG count = 77;
     CK_ATTRIBUTE a = {CKA_LABEL, NULL, 4};
     begin();
-    CHECK_RV(p11->C_FindObjects(session, list, 8, &count), CKR_OPERATION_NOT_INITIALIZED, "5.7.8: without C_FindObjectsInit");
-    CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OPERATION_NOT_INITIALIZED, "5.7.9: without C_FindObjectsInit");
+    CHECK_RV(p11->C_FindObjects(session, list, 8, &count), CKR_OPERATION_NOT_INITIALIZED,
+             "5.7.8: without C_FindObjectsInit");
+    CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OPERATION_NOT_INITIALIZED,
+             "5.7.9: without C_FindObjectsInit");
     CHECK(count == 77, "5.2: output untouched");
     CHECK_RV(p11->C_FindObjectsInit(session, NULL, 1), CKR_ARGUMENTS_BAD, "5.7.7: NULL with a count");
-    CHECK_RV(p11->C_FindObjectsInit(session, &a, CK_UNAVAILABLE_INFORMATION), CKR_ARGUMENTS_BAD, "5.7.7: -1 attributes");
+    CHECK_RV(p11->C_FindObjectsInit(session, &a, CK_UNAVAILABLE_INFORMATION), CKR_ARGUMENTS_BAD,
+             "5.7.7: -1 attributes");
     CHECK_RV(p11->C_FindObjectsInit(session, &a, 1), CKR_ATTRIBUTE_VALUE_INVALID, "5.7.7: a NULL value");
-    CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OPERATION_NOT_INITIALIZED, "5.7.7: a refused search has not begun");
+    CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OPERATION_NOT_INITIALIZED,
+             "5.7.7: a refused search has not begun");
     CHECK_RV(p11->C_FindObjectsInit(session, NULL, 0), CKR_OK, "5.7.7");
     CHECK_RV(p11->C_FindObjectsInit(session, NULL, 0), CKR_OPERATION_ACTIVE, "5.7.7: twice");
     CHECK_RV(p11->C_FindObjects(session, NULL, 8, &count), CKR_ARGUMENTS_BAD, "5.7.8: no place for handles");
@@ -191,7 +196,8 @@ static void objects_may_go_while_a_search_is_active(void)
     CHECK_RV(p11->C_DestroyObject(session, made), CKR_OK, "5.7.3: during a search");
     CHECK_RV(p11->C_FindObjects(session, list, 8, &count), CKR_OK, "5.7.8: the rest");
     for (CK_ULONG i = 0; i < count; i++) {
-        CHECK_RV(p11->C_GetObjectSize(session, list[i], &size), CKR_OK, "5.7.8: a handle that was given is good");
+        CHECK_RV(p11->C_GetObjectSize(session, list[i], &size), CKR_OK,
+                 "5.7.8: a handle that was given is good");
     }
     CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OK, "5.7.9");
     end();
@@ -222,11 +228,18 @@ static int plant_strangers(const struct outside_token *t, void *data)
     char label[] = "stranger";
     char bytes[] = "0123456789abcdef";
     CK_ATTRIBUTE key[] = {
-        {CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type},      {CKA_TOKEN, &yes, 1},
-        {CKA_PRIVATE, &no, 1},             {CKA_LABEL, label, sizeof label - 1},    {CKA_VALUE, bytes, 16},
+        {CKA_CLASS, &class, sizeof class},
+        {CKA_KEY_TYPE, &type, sizeof type},
+        {CKA_TOKEN, &yes, 1},
+        {CKA_PRIVATE, &no, 1},
+        {CKA_LABEL, label, sizeof label - 1},
+        {CKA_VALUE, bytes, 16},
     };
     CK_ATTRIBUTE thing[] = {
-        {CKA_CLASS, &other, sizeof other}, {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &no, 1}, {CKA_VALUE, bytes, 16},
+        {CKA_CLASS, &other, sizeof other},
+        {CKA_TOKEN, &yes, 1},
+        {CKA_PRIVATE, &no, 1},
+        {CKA_VALUE, bytes, 16},
     };
     (void)data;
     return t->calls->C_CreateObject(t->session, key, COUNT_OF(key), &o) == CKR_OK &&
@@ -247,7 +260,8 @@ static void strangers_in_the_backing_token_are_not_seen(void)
     CK_SESSION_HANDLE beta = caller_enter(world, "beta");
     CHECK(caller_count(world, beta, &t) == 1, "DESIGN G5: the other slot sees its CMK only");
     form_bytes(&t, CKA_LABEL, "alpha/data", 10);
-    CHECK(caller_count(world, session, &t) == 0, "DESIGN 5: the label of data keys in the token is not shown");
+    CHECK(caller_count(world, session, &t) == 0,
+          "DESIGN 5: the label of data keys in the token is not shown");
     end();
 }
 

@@ -22,16 +22,19 @@ static const struct {
 
 static bool needs_no_library(const char *name)
 {
-    return strcmp(name, "C_Initialize") == 0 || strcmp(name, "C_GetFunctionList") == 0 || strncmp(name, "C_GetInterface", 14) == 0;
+    return strcmp(name, "C_Initialize") == 0 || strcmp(name, "C_GetFunctionList") == 0 ||
+           strncmp(name, "C_GetInterface", 14) == 0;
 }
 
 /* Every function with the parent's session handle as its first argument. */
 static bool all_say_not_initialized(CK_SESSION_HANDLE session)
 {
-    CK_RV (*f)(CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG);
+    CK_RV (*f)
+    (CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         memcpy(&f, (const char *)p11 + rows[i].offset, sizeof f);
-        if (!needs_no_library(rows[i].name) && f(session, 0, 0, 0, 0, 0, 0, 0, 0, 0) != CKR_CRYPTOKI_NOT_INITIALIZED) {
+        if (!needs_no_library(rows[i].name) &&
+            f(session, 0, 0, 0, 0, 0, 0, 0, 0, 0) != CKR_CRYPTOKI_NOT_INITIALIZED) {
             (void)printf("\n    %s does not say CKR_CRYPTOKI_NOT_INITIALIZED in the child", rows[i].name);
             (void)fflush(stdout);
             return false;
@@ -67,8 +70,8 @@ static int work_in_child(const struct family *f)
     memcpy(blob, f->blob, sizeof blob);
     form_secret(&t, CKK_AES);
     form_readable(&t);
-    STEP(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), caller_cmk(world, session), blob, sizeof blob, t.a, t.count,
-                          &key) == CKR_OK);
+    STEP(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), caller_cmk(world, session), blob,
+                          sizeof blob, t.a, t.count, &key) == CKR_OK);
     STEP(caller_value(world, session, key, out, sizeof out) == 32 && memcmp(out, f->value, 32) == 0);
     STEP(p11->C_Finalize(NULL) == CKR_OK);
     return 0;
@@ -121,7 +124,8 @@ static void make_family(struct family *f)
     f->cmk = caller_cmk(world, f->session);
     f->key = caller_generate(world, f->session, CKK_AES, 32);
     CHECK(caller_value(world, f->session, f->key, f->value, sizeof f->value) == 32, "the parent's key");
-    CHECK_RV(p11->C_WrapKey(f->session, caller_mechanism(CKM_AES_KEY_WRAP), f->cmk, f->key, f->blob, &len), CKR_OK, "the parent's blob");
+    CHECK_RV(p11->C_WrapKey(f->session, caller_mechanism(CKM_AES_KEY_WRAP), f->cmk, f->key, f->blob, &len),
+             CKR_OK, "the parent's blob");
 }
 
 /* The parent's handles, login and keys are what they were. */
@@ -130,9 +134,12 @@ static void check_parent(const struct family *f, const char *what)
     uint8_t value[32];
     uint8_t blob[40];
     CK_ULONG len = sizeof blob;
-    CHECK_RV(p11->C_WrapKey(f->session, caller_mechanism(CKM_AES_KEY_WRAP), f->cmk, f->key, blob, &len), CKR_OK, what);
+    CHECK_RV(p11->C_WrapKey(f->session, caller_mechanism(CKM_AES_KEY_WRAP), f->cmk, f->key, blob, &len),
+             CKR_OK, what);
     CHECK(memcmp(blob, f->blob, sizeof blob) == 0, what);
-    CHECK(caller_value(world, f->session, f->key, value, sizeof value) == 32 && memcmp(value, f->value, 32) == 0, what);
+    CHECK(caller_value(world, f->session, f->key, value, sizeof value) == 32 &&
+              memcmp(value, f->value, 32) == 0,
+          what);
 }
 
 static void a_child_begins_anew_and_the_parent_goes_on(void)
@@ -141,7 +148,8 @@ static void a_child_begins_anew_and_the_parent_goes_on(void)
     make_family(&f);
     CHECK(child_run(child_that_does_nothing, &f, PATIENCE), "a child that does nothing");
     check_parent(&f, "after a child that did nothing");
-    CHECK(child_run_to_exit(child_that_does_nothing, &f, PATIENCE), "a child that exits with all destructors");
+    CHECK(child_run_to_exit(child_that_does_nothing, &f, PATIENCE),
+          "a child that exits with all destructors");
     check_parent(&f, "after a child that exited");
     CHECK(child_run(child_of_an_initialized_parent, &f, PATIENCE), "5.4.1: a child that uses the library");
     check_parent(&f, "after a child that used the library");
@@ -250,7 +258,9 @@ int main(void)
         {"forks while other threads work", forks_while_other_threads_work},
         CU_TEST_INFO_NULL,
     };
-    int reset = chapter_run("fork, the vendor's module starts anew", &(struct fixture_settings){.slots = slots}, tests);
-    int inherits = chapter_run("fork, the vendor's module is inherited logged in", &(struct fixture_settings){.slots = slots, .inherits = true}, tests);
+    int reset = chapter_run("fork, the vendor's module starts anew",
+                            &(struct fixture_settings){.slots = slots}, tests);
+    int inherits = chapter_run("fork, the vendor's module is inherited logged in",
+                               &(struct fixture_settings){.slots = slots, .inherits = true}, tests);
     return reset != 0 ? reset : inherits;
 }

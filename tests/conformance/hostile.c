@@ -6,28 +6,77 @@
 
 /* The corpus of ATTACKS.md section 3. */
 static const CK_ULONG lengths[] = {
-    0,  1,  7,  8,  15, 16, 17,      23,              24,        25,        31,               32,        33,
-    39, 40, 41, 1UL << 16, (1UL << 31) - 1, 1UL << 31, 1UL << 32, (1UL << 32) + 40, 1UL << 63, (CK_ULONG)-8, CK_UNAVAILABLE_INFORMATION,
+    0,
+    1,
+    7,
+    8,
+    15,
+    16,
+    17,
+    23,
+    24,
+    25,
+    31,
+    32,
+    33,
+    39,
+    40,
+    41,
+    1UL << 16,
+    (1UL << 31) - 1,
+    1UL << 31,
+    1UL << 32,
+    (1UL << 32) + 40,
+    1UL << 63,
+    (CK_ULONG)-8,
+    CK_UNAVAILABLE_INFORMATION,
 };
 static const CK_ULONG counts[] = {0, 1, 32, 33, 1000000, 1UL << 32, 1UL << 60, CK_UNAVAILABLE_INFORMATION};
 static const CK_ATTRIBUTE_TYPE attributes[] = {
-    CKA_CLASS, CKA_KEY_TYPE, CKA_TOKEN, CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_ENCRYPT, CKA_WRAP, CKA_LABEL, CKA_ID, CKA_VALUE,
-    CKA_VALUE_LEN, CKA_START_DATE, CKA_ALLOWED_MECHANISMS, CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_UNIQUE_ID,
-    CKA_KEYWARD_VERSION, CKA_KEYWARD_FINGERPRINT, 0x80000001UL, CK_UNAVAILABLE_INFORMATION,
+    CKA_CLASS,
+    CKA_KEY_TYPE,
+    CKA_TOKEN,
+    CKA_SENSITIVE,
+    CKA_EXTRACTABLE,
+    CKA_ENCRYPT,
+    CKA_WRAP,
+    CKA_LABEL,
+    CKA_ID,
+    CKA_VALUE,
+    CKA_VALUE_LEN,
+    CKA_START_DATE,
+    CKA_ALLOWED_MECHANISMS,
+    CKA_WRAP_TEMPLATE,
+    CKA_UNWRAP_TEMPLATE,
+    CKA_UNIQUE_ID,
+    CKA_KEYWARD_VERSION,
+    CKA_KEYWARD_FINGERPRINT,
+    0x80000001UL,
+    CK_UNAVAILABLE_INFORMATION,
 };
 static const CK_MECHANISM_TYPE mechanisms[] = {
-    CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_GEN, CKM_GENERIC_SECRET_KEY_GEN, CKM_RSA_PKCS,
-    CKM_RSA_PKCS_OAEP, CKM_AES_CBC_PAD, CKM_AES_GCM, 0x80000001UL, CK_UNAVAILABLE_INFORMATION,
+    CKM_AES_KEY_WRAP,
+    CKM_AES_KEY_WRAP_KWP,
+    CKM_AES_KEY_WRAP_PAD,
+    CKM_AES_KEY_GEN,
+    CKM_GENERIC_SECRET_KEY_GEN,
+    CKM_RSA_PKCS,
+    CKM_RSA_PKCS_OAEP,
+    CKM_AES_CBC_PAD,
+    CKM_AES_GCM,
+    0x80000001UL,
+    CK_UNAVAILABLE_INFORMATION,
 };
-static const CK_ULONG numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 255, 0x4156, 1UL << 31, 1UL << 32, 1UL << 63, CK_UNAVAILABLE_INFORMATION};
+static const CK_ULONG numbers[] = {
+    0, 1, 2, 3, 4, 5, 6, 7, 255, 0x4156, 1UL << 31, 1UL << 32, 1UL << 63, CK_UNAVAILABLE_INFORMATION};
 static const unsigned depths[] = {1, 2, 8, 9, 5000};
 
 enum {
     LENGTHS = COUNT_OF(lengths),
     ATTRIBUTES = COUNT_OF(attributes),
     MECHANISMS = COUNT_OF(mechanisms),
-    FORMS = 2 * LENGTHS,                 /* every length with memory and with NULL */
-    TWICE = 4,                           /* duplicates, equal and different; CK_BBOOL 2 and 0xFF */
+    FORMS = 2 * LENGTHS, /* every length with memory and with NULL */
+    TWICE = 4,           /* duplicates, equal and different; CK_BBOOL 2 and 0xFF */
     OAEPS = 4,
     PAIRS_MAX = 40,
     REAL_MAX = 256 /* bytes behind a length that is a lie */
@@ -55,7 +104,8 @@ static size_t split(const char *text, struct parameter out[HOSTILE_ARGS])
 {
     size_t n = 0;
     const char *at = text + 1; /* behind the parenthesis */
-    while (n < HOSTILE_ARGS && sscanf(at, " %39[A-Za-z0-9_] %39[A-Za-z0-9_]", out[n].type, out[n].name) == 2) {
+    while (n < HOSTILE_ARGS &&
+           sscanf(at, " %39[A-Za-z0-9_] %39[A-Za-z0-9_]", out[n].type, out[n].name) == 2) {
         n++;
         at = strchr(at, ',');
         if (at == NULL) {
@@ -80,8 +130,11 @@ static enum hostile_kind classify(const struct parameter *p, const struct parame
         const char *type;
         enum hostile_kind kind;
     } words[] = {
-        {"CK_SESSION_HANDLE", HOSTILE_SESSION}, {"CK_SLOT_ID", HOSTILE_SLOT}, {"CK_MECHANISM_PTR", HOSTILE_MECHANISM},
-        {"CK_ATTRIBUTE_PTR", HOSTILE_TEMPLATE}, {"CK_BBOOL", HOSTILE_BOOL},
+        {"CK_SESSION_HANDLE", HOSTILE_SESSION},
+        {"CK_SLOT_ID", HOSTILE_SLOT},
+        {"CK_MECHANISM_PTR", HOSTILE_MECHANISM},
+        {"CK_ATTRIBUTE_PTR", HOSTILE_TEMPLATE},
+        {"CK_BBOOL", HOSTILE_BOOL},
     };
     for (size_t i = 0; i < COUNT_OF(words); i++) {
         if (strcmp(p->type, words[i].type) == 0) {
@@ -94,7 +147,8 @@ static enum hostile_kind classify(const struct parameter *p, const struct parame
     if (!ends_with(p->type, "_PTR")) {
         return HOSTILE_NUMBER;
     }
-    bool bytes = strcmp(p->type, "CK_BYTE_PTR") == 0 || strcmp(p->type, "CK_UTF8CHAR_PTR") == 0 || strcmp(p->type, "CK_VOID_PTR") == 0;
+    bool bytes = strcmp(p->type, "CK_BYTE_PTR") == 0 || strcmp(p->type, "CK_UTF8CHAR_PTR") == 0 ||
+                 strcmp(p->type, "CK_VOID_PTR") == 0;
     if (next != NULL && strcmp(next->type, "CK_ULONG") == 0) {
         return bytes ? HOSTILE_BYTES : HOSTILE_LIST;
     }
@@ -109,12 +163,17 @@ static size_t unit_of(const char *type)
     if (strcmp(type, "CK_INTERFACE_PTR") == 0) {
         return sizeof(CK_INTERFACE);
     }
-    return strcmp(type, "CK_BYTE_PTR") == 0 || strcmp(type, "CK_UTF8CHAR_PTR") == 0 || strcmp(type, "CK_VOID_PTR") == 0 ? 1 : sizeof(CK_ULONG);
+    return strcmp(type, "CK_BYTE_PTR") == 0 || strcmp(type, "CK_UTF8CHAR_PTR") == 0 ||
+                   strcmp(type, "CK_VOID_PTR") == 0
+               ? 1
+               : sizeof(CK_ULONG);
 }
 
 static size_t width(enum hostile_kind kind)
 {
-    return kind == HOSTILE_TEMPLATE || kind == HOSTILE_BYTES || kind == HOSTILE_OUT || kind == HOSTILE_LIST ? 2 : 1;
+    return kind == HOSTILE_TEMPLATE || kind == HOSTILE_BYTES || kind == HOSTILE_OUT || kind == HOSTILE_LIST
+               ? 2
+               : 1;
 }
 
 const struct hostile_function *hostile_functions(void)
@@ -127,8 +186,9 @@ const struct hostile_function *hostile_functions(void)
         f->name = rows[i].name;
         f->offset = rows[i].offset;
         for (size_t k = 0; k < n; k += width(f->groups[f->group_count++].kind)) {
-            f->groups[f->group_count] = (struct hostile_group){classify(&p[k], k + 1 < n ? &p[k + 1] : NULL), k,
-                                                               unit_of(p[k].type), strcmp(p[k].type, "CK_VOID_PTR") == 0};
+            f->groups[f->group_count] =
+                (struct hostile_group){classify(&p[k], k + 1 < n ? &p[k + 1] : NULL), k, unit_of(p[k].type),
+                                       strcmp(p[k].type, "CK_VOID_PTR") == 0};
         }
     }
     return functions;
@@ -144,7 +204,8 @@ size_t hostile_values(const struct hostile_function *f, size_t group)
         [HOSTILE_KEY] = 10,
         [HOSTILE_CMK] = 10,
         [HOSTILE_MECHANISM] = 2 + MECHANISMS * FORMS + OAEPS,
-        [HOSTILE_TEMPLATE] = 1 + 2 * COUNT_OF(counts) + ATTRIBUTES * FORMS + ATTRIBUTES * TWICE + 2 * COUNT_OF(depths) + 3,
+        [HOSTILE_TEMPLATE] =
+            1 + 2 * COUNT_OF(counts) + ATTRIBUTES * FORMS + ATTRIBUTES * TWICE + 2 * COUNT_OF(depths) + 3,
         [HOSTILE_BYTES] = 1 + FORMS,
         [HOSTILE_OUT] = 3 + FORMS,
         [HOSTILE_LIST] = 1 + FORMS,
@@ -187,8 +248,8 @@ static CK_ULONG bad_handle(const struct hostile_world *w, bool cmk, size_t value
 {
     CK_OBJECT_HANDLE good = cmk ? w->cmk : w->key;
     const CK_ULONG handles[] = {
-        good, 0, CK_UNAVAILABLE_INFORMATION, w->destroyed_key, w->other_key, w->other_cmk, w->session, cmk ? w->key : w->cmk,
-        good + (1UL << 32), (CK_ULONG)(uint32_t)good,
+        good,         0,          CK_UNAVAILABLE_INFORMATION, w->destroyed_key,   w->other_key,
+        w->other_cmk, w->session, cmk ? w->key : w->cmk,      good + (1UL << 32), (CK_ULONG)(uint32_t)good,
     };
     return handles[value];
 }
@@ -196,14 +257,17 @@ static CK_ULONG bad_handle(const struct hostile_world *w, bool cmk, size_t value
 static CK_ULONG bad_session(const struct hostile_world *w, size_t value)
 {
     const CK_ULONG sessions[] = {
-        w->session, 0, CK_UNAVAILABLE_INFORMATION, w->closed_session, w->other_session, w->key, w->session + (1UL << 32), (CK_ULONG)(uint32_t)w->session,
+        w->session,       0,      CK_UNAVAILABLE_INFORMATION, w->closed_session,
+        w->other_session, w->key, w->session + (1UL << 32),   (CK_ULONG)(uint32_t)w->session,
     };
     return sessions[value];
 }
 
 static CK_ULONG bad_slot(const struct hostile_world *w, size_t value)
 {
-    const CK_ULONG slots[] = {w->slot, 0, CK_UNAVAILABLE_INFORMATION, w->other_slot, w->absent_slot, w->slot + (1UL << 32), 1UL << 63};
+    const CK_ULONG slots[] = {
+        w->slot,  0, CK_UNAVAILABLE_INFORMATION, w->other_slot, w->absent_slot, w->slot + (1UL << 32),
+        1UL << 63};
     return slots[value];
 }
 
@@ -215,9 +279,13 @@ static CK_ULONG bad_mechanism(const struct hostile_function *f, size_t value)
     }
     if (value >= 2 + MECHANISMS * FORMS) {
         const size_t k = value - 2 - MECHANISMS * FORMS;
-        const CK_RSA_PKCS_OAEP_PARAMS oaep = {k == 2 ? 77 : CKM_SHA_1, k == 2 ? 99 : CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL,
-                                              k == 0 ? 100 : k == 1 ? CK_UNAVAILABLE_INFORMATION : 0};
-        m = (CK_MECHANISM){CKM_RSA_PKCS_OAEP, copy(&oaep, sizeof oaep), k == 3 ? sizeof oaep - 1 : sizeof oaep};
+        const CK_RSA_PKCS_OAEP_PARAMS oaep = {k == 2 ? 77 : CKM_SHA_1, k == 2 ? 99 : CKG_MGF1_SHA1,
+                                              CKZ_DATA_SPECIFIED, NULL,
+                                              k == 0   ? 100
+                                              : k == 1 ? CK_UNAVAILABLE_INFORMATION
+                                                       : 0};
+        m = (CK_MECHANISM){CKM_RSA_PKCS_OAEP, copy(&oaep, sizeof oaep),
+                           k == 3 ? sizeof oaep - 1 : sizeof oaep};
     } else if (value >= 2) {
         const size_t k = value - 2;
         m.mechanism = mechanisms[k / FORMS];
@@ -236,7 +304,8 @@ static size_t good_template(const struct hostile_function *f, CK_ATTRIBUTE t[PAI
     static CK_BBOOL no = CK_FALSE;
     static CK_BBOOL yes = CK_TRUE;
     size_t n = 0;
-    if (strncmp(f->name, "C_Find", 6) == 0 || strncmp(f->name, "C_Set", 5) == 0 || strncmp(f->name, "C_Get", 5) == 0) {
+    if (strncmp(f->name, "C_Find", 6) == 0 || strncmp(f->name, "C_Set", 5) == 0 ||
+        strncmp(f->name, "C_Get", 5) == 0) {
         t[n++] = (CK_ATTRIBUTE){CKA_LABEL, region_take(8), 8};
         return n;
     }
@@ -309,10 +378,13 @@ static size_t strange(CK_ATTRIBUTE t[PAIRS_MAX], size_t n, size_t k)
         return put_attribute(t, n, self);
     case 1: {
         CK_ATTRIBUTE hole = {CKA_LABEL, NULL, 8};
-        return put_attribute(t, n, (CK_ATTRIBUTE){CKA_UNWRAP_TEMPLATE, copy(&hole, sizeof hole), sizeof hole});
+        return put_attribute(t, n,
+                             (CK_ATTRIBUTE){CKA_UNWRAP_TEMPLATE, copy(&hole, sizeof hole), sizeof hole});
     }
     default:
-        return put_attribute(t, n, (CK_ATTRIBUTE){CKA_UNWRAP_TEMPLATE, memory(sizeof(CK_ATTRIBUTE) + 7), sizeof(CK_ATTRIBUTE) + 7});
+        return put_attribute(
+            t, n,
+            (CK_ATTRIBUTE){CKA_UNWRAP_TEMPLATE, memory(sizeof(CK_ATTRIBUTE) + 7), sizeof(CK_ATTRIBUTE) + 7});
     }
 }
 
@@ -337,7 +409,8 @@ static void bad_template(struct hostile_call *call, size_t at, size_t value)
     k -= value == 0 ? 0 : 2 * COUNT_OF(counts);
     if (value > 0 && k < ATTRIBUTES * FORMS) {
         CK_ULONG len = lengths[k % LENGTHS];
-        n = put_attribute(t, n, (CK_ATTRIBUTE){attributes[k / FORMS], k % FORMS < LENGTHS ? memory(len) : NULL, len});
+        n = put_attribute(
+            t, n, (CK_ATTRIBUTE){attributes[k / FORMS], k % FORMS < LENGTHS ? memory(len) : NULL, len});
     } else if (value > 0 && (k -= ATTRIBUTES * FORMS) < ATTRIBUTES * TWICE) {
         n = twice(t, n, k);
     } else if (value > 0 && (k -= ATTRIBUTES * TWICE) < 2 * COUNT_OF(depths)) {
@@ -374,7 +447,9 @@ static void bad_out(struct hostile_call *call, size_t group, size_t value)
     CK_ULONG len = value < 3 ? REAL_MAX / unit : lengths[(value - 3) % LENGTHS];
     void *p = value < 3 || value - 3 < LENGTHS ? region_take(real_length(len, unit)) : NULL;
     call->args[at] = word(p);
-    call->args[at + 1] = value == 1 ? 0 : value == 2 ? word(p) : word(copy(&len, sizeof len)); /* 2: the length lies in the room */
+    call->args[at + 1] = value == 1   ? 0
+                         : value == 2 ? word(p)
+                                      : word(copy(&len, sizeof len)); /* 2: the length lies in the room */
     if (p != NULL && value != 2) {
         call->rooms[group].bytes = p;
         call->rooms[group].len = real_length(len, unit);
@@ -467,13 +542,16 @@ void hostile_set(struct hostile_call *call, const struct hostile_world *w, size_
         *arg = value == 4 ? 0xFF : value;
         break;
     default: /* the good number: CKF_SERIAL_SESSION | CKF_RW_SESSION, or CKU_USER */
-        *arg = value > 0 ? numbers[value - 1] : strncmp(call->function->name, "C_Login", 7) == 0 ? CKU_USER : 6;
+        *arg = value > 0                                          ? numbers[value - 1]
+               : strncmp(call->function->name, "C_Login", 7) == 0 ? CKU_USER
+                                                                  : 6;
     }
 }
 
 CK_RV hostile_do(const struct hostile_call *call)
 {
-    CK_RV (*f)(CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG);
+    CK_RV (*f)
+    (CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG);
     const CK_ULONG *a = call->args;
     memcpy(&f, (const char *)p11 + call->function->offset, sizeof f);
     return f(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9]);

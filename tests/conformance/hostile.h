@@ -16,8 +16,8 @@ enum { HOSTILE_FUNCTIONS = 104, HOSTILE_GROUPS = 10, HOSTILE_ARGS = 10 };
 enum hostile_kind {
     HOSTILE_SESSION,
     HOSTILE_SLOT,
-    HOSTILE_KEY,      /* a data key */
-    HOSTILE_CMK,      /* a wrapping or unwrapping key */
+    HOSTILE_KEY, /* a data key */
+    HOSTILE_CMK, /* a wrapping or unwrapping key */
     HOSTILE_MECHANISM,
     HOSTILE_TEMPLATE, /* two arguments */
     HOSTILE_BYTES,    /* two arguments: read */

@@ -6,27 +6,112 @@
 
 /* The functions in the order of the standard's tables, written down from the standard and not from functions.def. */
 static const char *const names[] = {
-    "C_Initialize", "C_Finalize", "C_GetInfo", "C_GetFunctionList", "C_GetSlotList", "C_GetSlotInfo", "C_GetTokenInfo",
-    "C_GetMechanismList", "C_GetMechanismInfo", "C_InitToken", "C_InitPIN", "C_SetPIN", "C_OpenSession", "C_CloseSession",
-    "C_CloseAllSessions", "C_GetSessionInfo", "C_GetOperationState", "C_SetOperationState", "C_Login", "C_Logout",
-    "C_CreateObject", "C_CopyObject", "C_DestroyObject", "C_GetObjectSize", "C_GetAttributeValue", "C_SetAttributeValue",
-    "C_FindObjectsInit", "C_FindObjects", "C_FindObjectsFinal", "C_EncryptInit", "C_Encrypt", "C_EncryptUpdate",
-    "C_EncryptFinal", "C_DecryptInit", "C_Decrypt", "C_DecryptUpdate", "C_DecryptFinal", "C_DigestInit", "C_Digest",
-    "C_DigestUpdate", "C_DigestKey", "C_DigestFinal", "C_SignInit", "C_Sign", "C_SignUpdate", "C_SignFinal",
-    "C_SignRecoverInit", "C_SignRecover", "C_VerifyInit", "C_Verify", "C_VerifyUpdate", "C_VerifyFinal",
-    "C_VerifyRecoverInit", "C_VerifyRecover", "C_DigestEncryptUpdate", "C_DecryptDigestUpdate", "C_SignEncryptUpdate",
-    "C_DecryptVerifyUpdate", "C_GenerateKey", "C_GenerateKeyPair", "C_WrapKey", "C_UnwrapKey", "C_DeriveKey", "C_SeedRandom",
-    "C_GenerateRandom", "C_GetFunctionStatus", "C_CancelFunction", "C_WaitForSlotEvent",
+    "C_Initialize",
+    "C_Finalize",
+    "C_GetInfo",
+    "C_GetFunctionList",
+    "C_GetSlotList",
+    "C_GetSlotInfo",
+    "C_GetTokenInfo",
+    "C_GetMechanismList",
+    "C_GetMechanismInfo",
+    "C_InitToken",
+    "C_InitPIN",
+    "C_SetPIN",
+    "C_OpenSession",
+    "C_CloseSession",
+    "C_CloseAllSessions",
+    "C_GetSessionInfo",
+    "C_GetOperationState",
+    "C_SetOperationState",
+    "C_Login",
+    "C_Logout",
+    "C_CreateObject",
+    "C_CopyObject",
+    "C_DestroyObject",
+    "C_GetObjectSize",
+    "C_GetAttributeValue",
+    "C_SetAttributeValue",
+    "C_FindObjectsInit",
+    "C_FindObjects",
+    "C_FindObjectsFinal",
+    "C_EncryptInit",
+    "C_Encrypt",
+    "C_EncryptUpdate",
+    "C_EncryptFinal",
+    "C_DecryptInit",
+    "C_Decrypt",
+    "C_DecryptUpdate",
+    "C_DecryptFinal",
+    "C_DigestInit",
+    "C_Digest",
+    "C_DigestUpdate",
+    "C_DigestKey",
+    "C_DigestFinal",
+    "C_SignInit",
+    "C_Sign",
+    "C_SignUpdate",
+    "C_SignFinal",
+    "C_SignRecoverInit",
+    "C_SignRecover",
+    "C_VerifyInit",
+    "C_Verify",
+    "C_VerifyUpdate",
+    "C_VerifyFinal",
+    "C_VerifyRecoverInit",
+    "C_VerifyRecover",
+    "C_DigestEncryptUpdate",
+    "C_DecryptDigestUpdate",
+    "C_SignEncryptUpdate",
+    "C_DecryptVerifyUpdate",
+    "C_GenerateKey",
+    "C_GenerateKeyPair",
+    "C_WrapKey",
+    "C_UnwrapKey",
+    "C_DeriveKey",
+    "C_SeedRandom",
+    "C_GenerateRandom",
+    "C_GetFunctionStatus",
+    "C_CancelFunction",
+    "C_WaitForSlotEvent",
     /* 3.0 */
-    "C_GetInterfaceList", "C_GetInterface", "C_LoginUser", "C_SessionCancel", "C_MessageEncryptInit", "C_EncryptMessage",
-    "C_EncryptMessageBegin", "C_EncryptMessageNext", "C_MessageEncryptFinal", "C_MessageDecryptInit", "C_DecryptMessage",
-    "C_DecryptMessageBegin", "C_DecryptMessageNext", "C_MessageDecryptFinal", "C_MessageSignInit", "C_SignMessage",
-    "C_SignMessageBegin", "C_SignMessageNext", "C_MessageSignFinal", "C_MessageVerifyInit", "C_VerifyMessage",
-    "C_VerifyMessageBegin", "C_VerifyMessageNext", "C_MessageVerifyFinal",
+    "C_GetInterfaceList",
+    "C_GetInterface",
+    "C_LoginUser",
+    "C_SessionCancel",
+    "C_MessageEncryptInit",
+    "C_EncryptMessage",
+    "C_EncryptMessageBegin",
+    "C_EncryptMessageNext",
+    "C_MessageEncryptFinal",
+    "C_MessageDecryptInit",
+    "C_DecryptMessage",
+    "C_DecryptMessageBegin",
+    "C_DecryptMessageNext",
+    "C_MessageDecryptFinal",
+    "C_MessageSignInit",
+    "C_SignMessage",
+    "C_SignMessageBegin",
+    "C_SignMessageNext",
+    "C_MessageSignFinal",
+    "C_MessageVerifyInit",
+    "C_VerifyMessage",
+    "C_VerifyMessageBegin",
+    "C_VerifyMessageNext",
+    "C_MessageVerifyFinal",
     /* 3.2 */
-    "C_EncapsulateKey", "C_DecapsulateKey", "C_VerifySignatureInit", "C_VerifySignature", "C_VerifySignatureUpdate",
-    "C_VerifySignatureFinal", "C_GetSessionValidationFlags", "C_AsyncComplete", "C_AsyncGetID", "C_AsyncJoin",
-    "C_WrapKeyAuthenticated", "C_UnwrapKeyAuthenticated",
+    "C_EncapsulateKey",
+    "C_DecapsulateKey",
+    "C_VerifySignatureInit",
+    "C_VerifySignature",
+    "C_VerifySignatureUpdate",
+    "C_VerifySignatureFinal",
+    "C_GetSessionValidationFlags",
+    "C_AsyncComplete",
+    "C_AsyncGetID",
+    "C_AsyncJoin",
+    "C_WrapKeyAuthenticated",
+    "C_UnwrapKeyAuthenticated",
 };
 
 /* The rows of functions.def. */
@@ -63,7 +148,8 @@ static void rows_are_the_standards_functions_in_its_order(void)
     CHECK(COUNT_OF(names) == COUNT_3_2 && COUNT_OF(rows) == COUNT_3_2, "5.4.4: 68 + 24 + 12 functions");
     for (size_t i = 0; i < COUNT_OF(rows) && i < COUNT_OF(names); i++) {
         CHECK(strcmp(rows[i].name, names[i]) == 0, chapter_join("5.4.4: order of the table", names[i]));
-        CHECK(rows[i].offset == sizeof(void *) * (i + 1), chapter_join("5.4.4: place in the table", names[i]));
+        CHECK(rows[i].offset == sizeof(void *) * (i + 1),
+              chapter_join("5.4.4: place in the table", names[i]));
     }
     CHECK(offsetof(CK_FUNCTION_LIST, C_WaitForSlotEvent) == offsetof(struct calls, C_WaitForSlotEvent) &&
               offsetof(CK_FUNCTION_LIST, C_UnwrapKey) == offsetof(struct calls, C_UnwrapKey),
@@ -73,10 +159,12 @@ static void rows_are_the_standards_functions_in_its_order(void)
 static void every_function_is_exported(void)
 {
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        CHECK(dlsym(world->handle, names[i]) != NULL, chapter_join("CLIENTS: brokers bind the symbols", names[i]));
+        CHECK(dlsym(world->handle, names[i]) != NULL,
+              chapter_join("CLIENTS: brokers bind the symbols", names[i]));
     }
     (void)dlerror();
-    CHECK(dlsym(world->handle, "kw_library_initialize") == NULL, "nothing but the standard's names is exported");
+    CHECK(dlsym(world->handle, "kw_library_initialize") == NULL,
+          "nothing but the standard's names is exported");
 }
 
 static void check_table(const struct version *v, const void *table)
@@ -199,7 +287,8 @@ static void fork_safety_is_announced_as_it_is(void)
     CHECK_RV(rv, CKR_OK, "5.4.6: no flags asked for");
     rv = p11->C_GetInterface(pkcs11, NULL, &safe, CKF_INTERFACE_FORK_SAFE);
     if (rv == CKR_OK) {
-        CHECK(safe != NULL && (safe->flags & CKF_INTERFACE_FORK_SAFE) != 0, "5.4.6: the flag asked for is there");
+        CHECK(safe != NULL && (safe->flags & CKF_INTERFACE_FORK_SAFE) != 0,
+              "5.4.6: the flag asked for is there");
     } else {
         CHECK_EITHER(rv, CKR_ARGUMENTS_BAD, CKR_FUNCTION_FAILED, "5.4.6: the flag is not offered");
         CHECK(any != NULL && (any->flags & CKF_INTERFACE_FORK_SAFE) == 0, "5.4.6: and not set");
@@ -208,9 +297,11 @@ static void fork_safety_is_announced_as_it_is(void)
 
 int main(void)
 {
-    static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1", .cmk = FIXTURE_CMK_NONE}, {0}};
+    static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1", .cmk = FIXTURE_CMK_NONE},
+                                                {0}};
     CU_TestInfo tests[] = {
-        {"the rows of functions.def are the standard's functions in its order", rows_are_the_standards_functions_in_its_order},
+        {"the rows of functions.def are the standard's functions in its order",
+         rows_are_the_standards_functions_in_its_order},
         {"every function is exported", every_function_is_exported},
         {"C_GetFunctionList gives the 2.40 table", C_GetFunctionList_gives_2_40},
         {"C_GetInterfaceList gives 3.2, 3.0 and 2.40", C_GetInterfaceList_gives_three_versions},

@@ -70,7 +70,8 @@ static const struct {
 };
 
 /* No function has more than ten parameters, and all of them travel as machine words. */
-typedef CK_RV any_call(CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG);
+typedef CK_RV any_call(CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG,
+                       CK_ULONG, CK_ULONG);
 
 static CK_RV call(size_t row, CK_ULONG first, CK_ULONG rest)
 {
@@ -80,13 +81,15 @@ static CK_RV call(size_t row, CK_ULONG first, CK_ULONG rest)
 }
 
 /* Neither NULL nor any of these is a pointer that may be followed, nor a session. */
-static const CK_ULONG garbage[] = {0, 1, 0xDEADBEEFUL, CK_UNAVAILABLE_INFORMATION, 0x5300000100000000UL, 0xFFFFFFFF00000000UL};
+static const CK_ULONG garbage[] = {
+    0, 1, 0xDEADBEEFUL, CK_UNAVAILABLE_INFORMATION, 0x5300000100000000UL, 0xFFFFFFFF00000000UL};
 
 static void check_not_initialized(const char *when)
 {
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         for (size_t g = 0; how_served(rows[i].name) != ANYTIME && g < COUNT_OF(garbage); g++) {
-            CHECK_RV(call(i, garbage[g], garbage[g]), CKR_CRYPTOKI_NOT_INITIALIZED, chapter_join(when, rows[i].name));
+            CHECK_RV(call(i, garbage[g], garbage[g]), CKR_CRYPTOKI_NOT_INITIALIZED,
+                     chapter_join(when, rows[i].name));
         }
     }
     CHECK_RV(p11->C_Finalize(NULL), CKR_CRYPTOKI_NOT_INITIALIZED, chapter_join(when, "C_Finalize"));
@@ -114,7 +117,8 @@ static void a_bad_session_comes_before_bad_arguments(void)
             CHECK_RV(call(i, garbage[g], garbage[g]), CKR_SESSION_HANDLE_INVALID,
                      chapter_join("CLIENTS 2: session before arguments", rows[i].name));
         }
-        CHECK_RV(call(i, closed, 0), CKR_SESSION_HANDLE_INVALID, chapter_join("5.6.2: a closed session", rows[i].name));
+        CHECK_RV(call(i, closed, 0), CKR_SESSION_HANDLE_INVALID,
+                 chapter_join("5.6.2: a closed session", rows[i].name));
     }
     leave();
 }
@@ -131,7 +135,8 @@ static void every_refused_function_refuses(void)
             if (how == REFUSED_CALL) {
                 CHECK_RV(call(i, session, garbage[g]), CKR_FUNCTION_NOT_SUPPORTED, rows[i].name);
             } else if (how == NOT_PARALLEL) {
-                CHECK_RV(call(i, session, garbage[g]), CKR_FUNCTION_NOT_PARALLEL, chapter_join("5.20", rows[i].name));
+                CHECK_RV(call(i, session, garbage[g]), CKR_FUNCTION_NOT_PARALLEL,
+                         chapter_join("5.20", rows[i].name));
             } else if (how == REFUSED_SLOT_CALL) {
                 CHECK_RV(call(i, slot, garbage[g]), CKR_FUNCTION_NOT_SUPPORTED, rows[i].name);
                 CHECK_RV(call(i, garbage[g], garbage[g]), CKR_FUNCTION_NOT_SUPPORTED, rows[i].name);
@@ -174,16 +179,24 @@ static const struct {
     {"5.4.1: mutexes or the system's", {MUTEXES, CKF_OS_LOCKING_OK, NULL}, CKR_OK},
     {"5.4.1: mutexes only, cannot be served", {MUTEXES, 0, NULL}, CKR_CANT_LOCK},
     {"5.4.1: mutexes or the system's, callbacks that fail",
-     {create_mutex, fail_mutex, fail_mutex, fail_mutex, CKF_OS_LOCKING_OK, NULL}, CKR_OK},
+     {create_mutex, fail_mutex, fail_mutex, fail_mutex, CKF_OS_LOCKING_OK, NULL},
+     CKR_OK},
     {"5.4.1: no CreateMutex", {NULL, touch_mutex, touch_mutex, touch_mutex, 0, NULL}, CKR_ARGUMENTS_BAD},
     {"5.4.1: no DestroyMutex", {create_mutex, NULL, touch_mutex, touch_mutex, 0, NULL}, CKR_ARGUMENTS_BAD},
-    {"5.4.1: no LockMutex", {create_mutex, touch_mutex, NULL, touch_mutex, CKF_OS_LOCKING_OK, NULL}, CKR_ARGUMENTS_BAD},
-    {"5.4.1: no UnlockMutex", {create_mutex, touch_mutex, touch_mutex, NULL, CKF_OS_LOCKING_OK, NULL}, CKR_ARGUMENTS_BAD},
+    {"5.4.1: no LockMutex",
+     {create_mutex, touch_mutex, NULL, touch_mutex, CKF_OS_LOCKING_OK, NULL},
+     CKR_ARGUMENTS_BAD},
+    {"5.4.1: no UnlockMutex",
+     {create_mutex, touch_mutex, touch_mutex, NULL, CKF_OS_LOCKING_OK, NULL},
+     CKR_ARGUMENTS_BAD},
     {"5.4.1: CreateMutex only", {create_mutex, NULL, NULL, NULL, 0, NULL}, CKR_ARGUMENTS_BAD},
     {"5.4.1: no threads of the library's own",
-     {NULL, NULL, NULL, NULL, CKF_LIBRARY_CANT_CREATE_OS_THREADS | CKF_OS_LOCKING_OK, NULL}, CKR_OK},
+     {NULL, NULL, NULL, NULL, CKF_LIBRARY_CANT_CREATE_OS_THREADS | CKF_OS_LOCKING_OK, NULL},
+     CKR_OK},
     {"5.4.1: pReserved is some number", {NULL, NULL, NULL, NULL, 0, (void *)1}, CKR_ARGUMENTS_BAD},
-    {"5.4.1: pReserved is a pointer to nowhere", {NULL, NULL, NULL, NULL, 0, (void *)0xFFFFFFFFFFFFFFFFUL}, CKR_ARGUMENTS_BAD},
+    {"5.4.1: pReserved is a pointer to nowhere",
+     {NULL, NULL, NULL, NULL, 0, (void *)0xFFFFFFFFFFFFFFFFUL},
+     CKR_ARGUMENTS_BAD},
 };
 
 static void C_Initialize_judges_its_arguments(void)
@@ -243,10 +256,12 @@ static void C_GetInfo_tells_who_we_are(void)
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");
     CHECK_RV(p11->C_GetInfo(NULL), CKR_ARGUMENTS_BAD, "5.4.3: pInfo NULL");
     CHECK_RV(p11->C_GetInfo(&info), CKR_OK, "5.4.3");
-    CHECK(info.cryptokiVersion.major == 2 && info.cryptokiVersion.minor == 40, "5.4.3: the version of the default interface");
+    CHECK(info.cryptokiVersion.major == 2 && info.cryptokiVersion.minor == 40,
+          "5.4.3: the version of the default interface");
     CHECK(info.flags == 0, "3.2: flags are zero");
     CHECK(is_padded(info.manufacturerID, sizeof info.manufacturerID), "3.1: blank-padded manufacturerID");
-    CHECK(is_padded(info.libraryDescription, sizeof info.libraryDescription), "3.1: blank-padded libraryDescription");
+    CHECK(is_padded(info.libraryDescription, sizeof info.libraryDescription),
+          "3.1: blank-padded libraryDescription");
     leave();
 }
 
@@ -276,7 +291,8 @@ static void a_bad_configuration_is_an_error_and_not_a_state(void)
     }
     for (size_t i = 0; i < COUNT_OF(faults); i++) {
         char reserved[2 * FIXTURE_PATH_MAX + 8];
-        CHECK(fixture_write(world, faults[i].name, faults[i].text == NULL ? text : faults[i].text), faults[i].name);
+        CHECK(fixture_write(world, faults[i].name, faults[i].text == NULL ? text : faults[i].text),
+              faults[i].name);
         CHECK(chmod(fixture_path(world, faults[i].name), faults[i].mode) == 0, faults[i].name);
         (void)snprintf(reserved, sizeof reserved, "config=%s", fixture_path(world, faults[i].name));
         CK_C_INITIALIZE_ARGS args = {.pReserved = reserved};
@@ -311,8 +327,9 @@ static void no_threads_are_made_where_they_are_forbidden(void)
     CHECK_RV(p11->C_Initialize(&args), CKR_OK, "5.4.1: CKF_LIBRARY_CANT_CREATE_OS_THREADS");
     CK_SESSION_HANDLE session = caller_enter(world, "alpha");
     CK_OBJECT_HANDLE key = caller_generate(world, session, CKK_AES, 32);
-    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), caller_cmk(world, session), key, blob, &len), CKR_OK,
-             "C_WrapKey");
+    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), caller_cmk(world, session), key,
+                            blob, &len),
+             CKR_OK, "C_WrapKey");
     CHECK(caller_value(world, session, key, value, sizeof value) == 32, "CKA_VALUE");
     CHECK(count_threads() == before, "5.4.1: no thread was made");
     leave();
@@ -327,8 +344,10 @@ static void handles_do_not_survive_C_Finalize(void)
     leave();
     CK_SESSION_HANDLE session = enter("alpha");
     CHECK(caller_generate(world, session, CKK_AES, 16) != 0, "a new key");
-    CHECK_RV(p11->C_GetSessionInfo(old_session, &info), CKR_SESSION_HANDLE_INVALID, "5.4.2: a session of before");
-    CHECK_RV(p11->C_GetObjectSize(session, old_key, &size), CKR_OBJECT_HANDLE_INVALID, "5.4.2: an object of before");
+    CHECK_RV(p11->C_GetSessionInfo(old_session, &info), CKR_SESSION_HANDLE_INVALID,
+             "5.4.2: a session of before");
+    CHECK_RV(p11->C_GetObjectSize(session, old_key, &size), CKR_OBJECT_HANDLE_INVALID,
+             "5.4.2: an object of before");
     leave();
 }
 

@@ -79,7 +79,8 @@ static void scan_mapping(struct scan *s, uintptr_t from, uintptr_t to, const cha
     const uintptr_t own = (uintptr_t)s->buffer;
     for (uintptr_t at = from; at < to; at += CHUNK - OVERLAP) {
         size_t want = to - at < CHUNK ? to - at : CHUNK;
-        if (at < own + CHUNK && own < at + want) { /* the kernel may have joined the buffer with a neighbour */
+        if (at < own + CHUNK &&
+            own < at + want) { /* the kernel may have joined the buffer with a neighbour */
             want = at < own ? own - at : 0;
         }
         ssize_t got = want == 0 ? 0 : pread(s->mem, s->buffer, want, (off_t)at);

@@ -36,7 +36,8 @@ static void check_number(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, CK_ULO
     CHECK(got == want && len == sizeof got, what);
 }
 
-static void check_bytes(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, const void *want, CK_ULONG want_len, const char *what)
+static void check_bytes(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, const void *want, CK_ULONG want_len,
+                        const char *what)
 {
     uint8_t got[600];
     CK_ULONG len = sizeof got;
@@ -67,7 +68,8 @@ static CK_OBJECT_HANDLE make(enum kind kind)
         CHECK_RV(p11->C_CreateObject(session, t.a, t.count, &key), CKR_OK, "5.7.1");
     } else {
         form_ulong(&t, CKA_VALUE_LEN, 24);
-        CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &key), CKR_OK, "5.18.1");
+        CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &key), CKR_OK,
+                 "5.18.1");
     }
     return key;
 }
@@ -104,8 +106,13 @@ static void every_object_shows_the_attributes_of_a_secret_key(void)
             check_bool(o, bools[i].type, bools[i].read[kind], chapter_join(kind_names[kind], bools[i].what));
         }
         check_number(o, CKA_CLASS, CKO_SECRET_KEY, chapter_join(kind_names[kind], "4.2: CKA_CLASS"));
-        check_number(o, CKA_KEY_TYPE, kind == CREATED ? CKK_GENERIC_SECRET : CKK_AES, chapter_join(kind_names[kind], "4.7: CKA_KEY_TYPE"));
-        check_number(o, CKA_VALUE_LEN, kind == MASTER ? 32 : kind == CREATED ? 33 : 24, chapter_join(kind_names[kind], "CKA_VALUE_LEN"));
+        check_number(o, CKA_KEY_TYPE, kind == CREATED ? CKK_GENERIC_SECRET : CKK_AES,
+                     chapter_join(kind_names[kind], "4.7: CKA_KEY_TYPE"));
+        check_number(o, CKA_VALUE_LEN,
+                     kind == MASTER    ? 32
+                     : kind == CREATED ? 33
+                                       : 24,
+                     chapter_join(kind_names[kind], "CKA_VALUE_LEN"));
         check_bytes(o, CKA_START_DATE, "", 0, chapter_join(kind_names[kind], "4.7: CKA_START_DATE is empty"));
         check_bytes(o, CKA_END_DATE, "", 0, chapter_join(kind_names[kind], "4.7: CKA_END_DATE is empty"));
         if (kind == MASTER) {
@@ -117,8 +124,10 @@ static void every_object_shows_the_attributes_of_a_secret_key(void)
         check_bool(o, CKA_LOCAL, kind != CREATED, chapter_join(kind_names[kind], "4.7: CKA_LOCAL"));
         check_number(o, CKA_KEY_GEN_MECHANISM, kind == CREATED ? CK_UNAVAILABLE_INFORMATION : CKM_AES_KEY_GEN,
                      chapter_join(kind_names[kind], "4.7: CKA_KEY_GEN_MECHANISM"));
-        check_bool(o, CKA_NEVER_EXTRACTABLE, false, chapter_join(kind_names[kind], "4.10: it is extractable"));
-        check_bool(o, CKA_ALWAYS_SENSITIVE, kind == SEALED || kind == PERSISTENT, chapter_join(kind_names[kind], "4.10: CKA_ALWAYS_SENSITIVE"));
+        check_bool(o, CKA_NEVER_EXTRACTABLE, false,
+                   chapter_join(kind_names[kind], "4.10: it is extractable"));
+        check_bool(o, CKA_ALWAYS_SENSITIVE, kind == SEALED || kind == PERSISTENT,
+                   chapter_join(kind_names[kind], "4.10: CKA_ALWAYS_SENSITIVE"));
         CHECK_RV(p11->C_DestroyObject(session, o), CKR_OK, "5.7.3");
     }
     leave();
@@ -156,12 +165,18 @@ static void a_template_is_filled_as_far_as_possible(void)
     begin();
     CK_OBJECT_HANDLE o = make(SEALED);
     CK_ATTRIBUTE a[] = {
-        {CKA_VALUE, secret, sizeof secret},  {CKA_MODULUS, id, sizeof id}, {CKA_LABEL, label, sizeof label},
-        {CKA_TOKEN, &token, sizeof token},   {CKA_LABEL, NULL, 0},         {CKA_VALUE_LEN, &len, sizeof len},
-        {0x80000001UL, NULL, 0},             {CKA_ID, id, sizeof id},
+        {CKA_VALUE, secret, sizeof secret},
+        {CKA_MODULUS, id, sizeof id},
+        {CKA_LABEL, label, sizeof label},
+        {CKA_TOKEN, &token, sizeof token},
+        {CKA_LABEL, NULL, 0},
+        {CKA_VALUE_LEN, &len, sizeof len},
+        {0x80000001UL, NULL, 0},
+        {CKA_ID, id, sizeof id},
     };
     CK_RV rv = p11->C_GetAttributeValue(session, o, a, COUNT_OF(a));
-    CHECK(rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_BUFFER_TOO_SMALL, "5.7.5: one of the three");
+    CHECK(rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_BUFFER_TOO_SMALL,
+          "5.7.5: one of the three");
     CHECK(a[0].ulValueLen == CK_UNAVAILABLE_INFORMATION, "5.7.5: sensitive");
     CHECK(a[1].ulValueLen == CK_UNAVAILABLE_INFORMATION, "5.7.5: no such attribute");
     CHECK(a[2].ulValueLen == CK_UNAVAILABLE_INFORMATION && label[0] == 9, "5.7.5: too short, untouched");
@@ -188,7 +203,8 @@ static void each_failure_has_its_code(void)
         {"5.7.5: exact room", CKA_VALUE, 24, CKR_OK},
         {"5.7.5: one byte less", CKA_VALUE, 23, CKR_BUFFER_TOO_SMALL},
         {"5.7.5: no room", CKA_VALUE, 0, CKR_BUFFER_TOO_SMALL},
-        {"5.7.5: CK_UNAVAILABLE_INFORMATION is no room", CKA_VALUE, CK_UNAVAILABLE_INFORMATION, CKR_BUFFER_TOO_SMALL},
+        {"5.7.5: CK_UNAVAILABLE_INFORMATION is no room", CKA_VALUE, CK_UNAVAILABLE_INFORMATION,
+         CKR_BUFFER_TOO_SMALL},
         {"5.7.5: a private key's attribute", CKA_PRIVATE_EXPONENT, 64, CKR_ATTRIBUTE_TYPE_INVALID},
         {"5.7.5: Keyward's attribute of CMKs", CKA_KEYWARD_VERSION, 64, CKR_ATTRIBUTE_TYPE_INVALID},
     };
@@ -196,15 +212,19 @@ static void each_failure_has_its_code(void)
         CK_ULONG len = rows[i].room;
         memset(out, 9, sizeof out);
         CHECK_RV(read_one(o, rows[i].type, out, &len), rows[i].expect, rows[i].what);
-        CHECK(len == (rows[i].expect == CKR_OK ? 24 : CK_UNAVAILABLE_INFORMATION), chapter_join("the length", rows[i].what));
-        CHECK(out[24] == 9 && (rows[i].expect == CKR_OK || out[0] == 9), chapter_join("no byte too many", rows[i].what));
+        CHECK(len == (rows[i].expect == CKR_OK ? 24 : CK_UNAVAILABLE_INFORMATION),
+              chapter_join("the length", rows[i].what));
+        CHECK(out[24] == 9 && (rows[i].expect == CKR_OK || out[0] == 9),
+              chapter_join("no byte too many", rows[i].what));
     }
     CK_ATTRIBUTE a = {CKA_LABEL, NULL, 0};
     CHECK_RV(p11->C_GetAttributeValue(session, o, NULL, 0), CKR_OK, "5.7.5: an empty template");
     CHECK_RV(p11->C_GetAttributeValue(session, o, NULL, 1), CKR_ARGUMENTS_BAD, "5.7.5: NULL with a count");
-    CHECK_RV(p11->C_GetAttributeValue(session, o, &a, 1000000), CKR_ARGUMENTS_BAD, "5.7.5: a million attributes");
+    CHECK_RV(p11->C_GetAttributeValue(session, o, &a, 1000000), CKR_ARGUMENTS_BAD,
+             "5.7.5: a million attributes");
     CHECK_RV(p11->C_GetAttributeValue(session, 0, &a, 1), CKR_OBJECT_HANDLE_INVALID, "5.7.5: no object");
-    CHECK_RV(p11->C_GetAttributeValue(session, session, &a, 1), CKR_OBJECT_HANDLE_INVALID, "5.7.5: a session is no object");
+    CHECK_RV(p11->C_GetAttributeValue(session, session, &a, 1), CKR_OBJECT_HANDLE_INVALID,
+             "5.7.5: a session is no object");
     leave();
 }
 
@@ -212,13 +232,16 @@ static void C_DestroyObject_destroys_data_keys_only(void)
 {
     CK_ULONG n = 0;
     begin();
-    CHECK_RV(p11->C_DestroyObject(session, make(MASTER)), CKR_ACTION_PROHIBITED, "DESIGN 4: a CMK is not the broker's to destroy");
+    CHECK_RV(p11->C_DestroyObject(session, make(MASTER)), CKR_ACTION_PROHIBITED,
+             "DESIGN 4: a CMK is not the broker's to destroy");
     CHECK(caller_cmk(world, session) != 0, "DESIGN 4: it is still there");
     for (enum kind kind = GENERATED; kind < KINDS; kind++) {
         CK_OBJECT_HANDLE o = make(kind);
         CHECK_RV(p11->C_DestroyObject(session, o), CKR_OK, kind_names[kind]);
-        CHECK_RV(p11->C_DestroyObject(session, o), CKR_OBJECT_HANDLE_INVALID, chapter_join("5.7.3: twice", kind_names[kind]));
-        CHECK_RV(p11->C_GetObjectSize(session, o, &n), CKR_OBJECT_HANDLE_INVALID, chapter_join("5.7.3: gone", kind_names[kind]));
+        CHECK_RV(p11->C_DestroyObject(session, o), CKR_OBJECT_HANDLE_INVALID,
+                 chapter_join("5.7.3: twice", kind_names[kind]));
+        CHECK_RV(p11->C_GetObjectSize(session, o, &n), CKR_OBJECT_HANDLE_INVALID,
+                 chapter_join("5.7.3: gone", kind_names[kind]));
     }
     CHECK_RV(p11->C_DestroyObject(session, 0), CKR_OBJECT_HANDLE_INVALID, "5.7.3: no object");
     leave();
@@ -252,20 +275,32 @@ static const struct {
     {"5.7.6: CKA_LABEL", CKA_LABEL, "other", 5, CKR_OK, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_READ_ONLY},
     {"5.7.6: CKA_ID", CKA_ID, "id", 2, CKR_OK, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_READ_ONLY},
     {"5.7.6: CKA_LABEL, empty", CKA_LABEL, "", 0, CKR_OK, CKR_ACTION_PROHIBITED, CKR_ATTRIBUTE_READ_ONLY},
-    {"ATTACKS A07: CKA_SENSITIVE false", CKA_SENSITIVE, "\0", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"ATTACKS A07: CKA_EXTRACTABLE true", CKA_EXTRACTABLE, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"ATTACKS A07: CKA_DECRYPT true", CKA_DECRYPT, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"ATTACKS A07: CKA_ENCRYPT true", CKA_ENCRYPT, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"ATTACKS A07: CKA_DERIVE true", CKA_DERIVE, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"ATTACKS A07: CKA_WRAP true", CKA_WRAP, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"ATTACKS A07: CKA_UNWRAP true", CKA_UNWRAP, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"5.7.6: CKA_TOKEN", CKA_TOKEN, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"5.7.6: CKA_VALUE", CKA_VALUE, "0123456789abcdef", 16, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"5.7.6: CKA_TRUSTED", CKA_TRUSTED, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
-    {"5.7.6: no attribute of a key", CKA_MODULUS, "abc", 3, CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_TYPE_INVALID, CKR_ACTION_PROHIBITED},
-    {"5.7.6: NULL with a length", CKA_LABEL, NULL, 4, CKR_ATTRIBUTE_VALUE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID, CKR_ACTION_PROHIBITED},
-    {"5.7.6: a label of -1 bytes", CKA_LABEL, "x", CK_UNAVAILABLE_INFORMATION, CKR_ATTRIBUTE_VALUE_INVALID, CKR_ATTRIBUTE_VALUE_INVALID,
+    {"ATTACKS A07: CKA_SENSITIVE false", CKA_SENSITIVE, "\0", 1, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
+    {"ATTACKS A07: CKA_EXTRACTABLE true", CKA_EXTRACTABLE, "\1", 1, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ATTRIBUTE_READ_ONLY, CKR_ACTION_PROHIBITED},
+    {"ATTACKS A07: CKA_DECRYPT true", CKA_DECRYPT, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
      CKR_ACTION_PROHIBITED},
+    {"ATTACKS A07: CKA_ENCRYPT true", CKA_ENCRYPT, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"ATTACKS A07: CKA_DERIVE true", CKA_DERIVE, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"ATTACKS A07: CKA_WRAP true", CKA_WRAP, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"ATTACKS A07: CKA_UNWRAP true", CKA_UNWRAP, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"5.7.6: CKA_TOKEN", CKA_TOKEN, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"5.7.6: CKA_VALUE", CKA_VALUE, "0123456789abcdef", 16, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"5.7.6: CKA_TRUSTED", CKA_TRUSTED, "\1", 1, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY,
+     CKR_ACTION_PROHIBITED},
+    {"5.7.6: no attribute of a key", CKA_MODULUS, "abc", 3, CKR_ATTRIBUTE_TYPE_INVALID,
+     CKR_ATTRIBUTE_TYPE_INVALID, CKR_ACTION_PROHIBITED},
+    {"5.7.6: NULL with a length", CKA_LABEL, NULL, 4, CKR_ATTRIBUTE_VALUE_INVALID,
+     CKR_ATTRIBUTE_VALUE_INVALID, CKR_ACTION_PROHIBITED},
+    {"5.7.6: a label of -1 bytes", CKA_LABEL, "x", CK_UNAVAILABLE_INFORMATION, CKR_ATTRIBUTE_VALUE_INVALID,
+     CKR_ATTRIBUTE_VALUE_INVALID, CKR_ACTION_PROHIBITED},
 };
 
 static void C_SetAttributeValue_changes_label_and_id_of_data_keys(void)
@@ -285,7 +320,8 @@ static void C_SetAttributeValue_changes_label_and_id_of_data_keys(void)
             }
             CHECK_RV(rv, changes[i].dek, what);
             if (rv == CKR_OK) {
-                check_bytes(o, changes[i].type, changes[i].bytes, changes[i].len, chapter_join("changed", what));
+                check_bytes(o, changes[i].type, changes[i].bytes, changes[i].len,
+                            chapter_join("changed", what));
             } else {
                 check_bytes(o, CKA_LABEL, "a label", 7, chapter_join("unchanged", what));
             }
@@ -302,10 +338,12 @@ static void C_SetAttributeValue_changes_all_or_nothing(void)
     struct form t = {0};
     form_bytes(&t, CKA_LABEL, "other", 5);
     form_bool(&t, CKA_SENSITIVE, true);
-    CHECK_RV(p11->C_SetAttributeValue(session, o, t.a, t.count), CKR_ATTRIBUTE_READ_ONLY, "5.7.6: one of two is read-only");
+    CHECK_RV(p11->C_SetAttributeValue(session, o, t.a, t.count), CKR_ATTRIBUTE_READ_ONLY,
+             "5.7.6: one of two is read-only");
     check_bytes(o, CKA_LABEL, "a label", 7, "5.7.6: the other one is as it was");
     CHECK_RV(p11->C_SetAttributeValue(session, o, NULL, 1), CKR_ARGUMENTS_BAD, "5.7.6: NULL with a count");
-    CHECK_RV(p11->C_SetAttributeValue(session, o, t.a, CK_UNAVAILABLE_INFORMATION), CKR_ARGUMENTS_BAD, "5.7.6: -1 attributes");
+    CHECK_RV(p11->C_SetAttributeValue(session, o, t.a, CK_UNAVAILABLE_INFORMATION), CKR_ARGUMENTS_BAD,
+             "5.7.6: -1 attributes");
     CHECK_RV(p11->C_SetAttributeValue(session, o, NULL, 0), CKR_OK, "5.7.6: an empty template");
     CHECK_RV(p11->C_SetAttributeValue(session, 0, t.a, 1), CKR_OBJECT_HANDLE_INVALID, "5.7.6: no object");
     leave();
@@ -335,7 +373,8 @@ static void persistent_keys_persist(void)
         check_number(found[0], CKA_VALUE_LEN, 24, "4.10: with its length");
         check_bool(found[0], CKA_SENSITIVE, true, "4.10: still sensitive");
         CHECK_RV(p11->C_DestroyObject(ro, found[0]), CKR_SESSION_READ_ONLY, "5.7.3: in a read-only session");
-        CHECK_RV(p11->C_SetAttributeValue(ro, found[0], t.a, 1), CKR_SESSION_READ_ONLY, "5.7.6: in a read-only session");
+        CHECK_RV(p11->C_SetAttributeValue(ro, found[0], t.a, 1), CKR_SESSION_READ_ONLY,
+                 "5.7.6: in a read-only session");
         CHECK_RV(p11->C_DestroyObject(session, found[0]), CKR_OK, "5.7.3: in a read/write session");
     }
     leave();
@@ -376,7 +415,9 @@ static void mechanisms_of_generation_are_checked(void)
         {"5.18.1: with a parameter", {CKM_AES_KEY_GEN, parameter, 16}, CKR_MECHANISM_PARAM_INVALID},
         {"5.18.1: a pointer of length 0", {CKM_AES_KEY_GEN, parameter, 0}, CKR_MECHANISM_PARAM_INVALID},
         {"5.18.1: NULL of length 16", {CKM_AES_KEY_GEN, NULL, 16}, CKR_MECHANISM_PARAM_INVALID},
-        {"5.18.1: NULL of length -1", {CKM_AES_KEY_GEN, NULL, CK_UNAVAILABLE_INFORMATION}, CKR_MECHANISM_PARAM_INVALID},
+        {"5.18.1: NULL of length -1",
+         {CKM_AES_KEY_GEN, NULL, CK_UNAVAILABLE_INFORMATION},
+         CKR_MECHANISM_PARAM_INVALID},
         {"5.18.1: DES3", {CKM_DES3_KEY_GEN, NULL, 0}, CKR_MECHANISM_INVALID},
         {"5.18.1: a mechanism that wraps", {CKM_AES_KEY_WRAP, NULL, 0}, CKR_MECHANISM_INVALID},
         {"5.18.1: -1", {CK_UNAVAILABLE_INFORMATION, NULL, 0}, CKR_MECHANISM_INVALID},
@@ -385,7 +426,8 @@ static void mechanisms_of_generation_are_checked(void)
     struct form t = {0};
     begin();
     form_ulong(&t, CKA_VALUE_LEN, 32);
-    CHECK_RV(p11->C_GenerateKey(session, NULL, t.a, t.count, &key), CKR_ARGUMENTS_BAD, "5.18.1: no mechanism");
+    CHECK_RV(p11->C_GenerateKey(session, NULL, t.a, t.count, &key), CKR_ARGUMENTS_BAD,
+             "5.18.1: no mechanism");
     for (size_t i = COUNT_OF(rows); i-- > 0;) {
         CK_MECHANISM m = rows[i].mechanism;
         CHECK_RV(p11->C_GenerateKey(session, &m, t.a, t.count, &key), rows[i].expect, rows[i].what);
@@ -398,13 +440,15 @@ int main(void)
 {
     static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1"}, {0}};
     CU_TestInfo tests[] = {
-        {"every object shows the attributes of a secret key", every_object_shows_the_attributes_of_a_secret_key},
+        {"every object shows the attributes of a secret key",
+         every_object_shows_the_attributes_of_a_secret_key},
         {"the CMK shows its version and never its value", the_CMK_shows_its_version_and_never_its_value},
         {"a template is filled as far as possible", a_template_is_filled_as_far_as_possible},
         {"each failure has its code", each_failure_has_its_code},
         {"C_DestroyObject destroys data keys only", C_DestroyObject_destroys_data_keys_only},
         {"C_GetObjectSize is served", C_GetObjectSize_is_served},
-        {"C_SetAttributeValue changes label and id of data keys", C_SetAttributeValue_changes_label_and_id_of_data_keys},
+        {"C_SetAttributeValue changes label and id of data keys",
+         C_SetAttributeValue_changes_label_and_id_of_data_keys},
         {"C_SetAttributeValue changes all or nothing", C_SetAttributeValue_changes_all_or_nothing},
         {"persistent keys persist", persistent_keys_persist},
         {"generated keys differ and have their length", generated_keys_differ_and_have_their_length},

@@ -62,14 +62,18 @@ static CK_OBJECT_HANDLE use(const struct home *home, CK_OBJECT_HANDLE key)
     CK_OBJECT_HANDLE cmk = caller_cmk(world, session);
     CK_OBJECT_HANDLE back = 0;
     struct form t = {0};
-    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP_KWP), cmk, key, blob, &len), CKR_OK, home->name);
+    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP_KWP), cmk, key, blob, &len), CKR_OK,
+             home->name);
     len = sizeof blob;
-    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, key, blob, &len), CKR_OK, home->name);
+    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, key, blob, &len), CKR_OK,
+             home->name);
     form_secret(&t, CKK_AES);
     form_bool(&t, CKA_TOKEN, home->token);
     form_bool(&t, CKA_SENSITIVE, home->sensitive);
     form_bool(&t, CKA_EXTRACTABLE, true);
-    CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, len, t.a, t.count, &back), CKR_OK, home->name);
+    CHECK_RV(
+        p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, len, t.a, t.count, &back),
+        CKR_OK, home->name);
     if (!home->sensitive) {
         CHECK(caller_value(world, session, key, value, sizeof value) == KEY, home->name);
         CHECK(caller_value(world, session, back, value, sizeof value) == KEY, home->name);
@@ -226,7 +230,8 @@ static void PINs_do_not_stay(void)
     CHECK(hits <= 1, "DESIGN 3: while logged in, the PIN is kept once, to compare others with it");
     if (hits == 1) {
         const char *flags = memory_scan_flags(hit.at);
-        CHECK((SANITIZED || strstr(flags, " lo") != NULL) && strstr(flags, " dd") != NULL && strstr(flags, " wf") != NULL,
+        CHECK((SANITIZED || strstr(flags, " lo") != NULL) && strstr(flags, " dd") != NULL &&
+                  strstr(flags, " wf") != NULL,
               chapter_join("the PIN is locked, not dumped, wiped on fork", flags));
     }
     CHECK_RV(p11->C_Logout(s), CKR_OK, "5.6.10");
@@ -282,7 +287,8 @@ int main(void)
         {"keys of a session go with it", keys_of_a_session_go_with_it},
         {"keys of the library go with it", keys_of_the_library_go_with_it},
         {"refused keys are gone", refused_keys_are_gone},
-        {"a living key is locked, not dumped and not inherited", a_living_key_is_locked_not_dumped_and_not_inherited},
+        {"a living key is locked, not dumped and not inherited",
+         a_living_key_is_locked_not_dumped_and_not_inherited},
         {"PINs do not stay", PINs_do_not_stay},
         {"the PIN of a file does not stay", the_PIN_of_a_file_does_not_stay},
         {"the log holds no secret", the_log_holds_no_secret},

@@ -60,7 +60,8 @@ static void C_GetSlotList_follows_the_size_convention(void)
         }
     }
     count = SLOTS + 2;
-    CHECK_RV(p11->C_GetSlotList(0x55, list, &count), CKR_OK, "5.5.1: a tokenPresent that is neither true nor false");
+    CHECK_RV(p11->C_GetSlotList(0x55, list, &count), CKR_OK,
+             "5.5.1: a tokenPresent that is neither true nor false");
     CHECK(missing_slot() != 0, "5.5.1: the absent token");
     leave();
 }
@@ -76,7 +77,8 @@ static void slot_ids_survive_reordering(void)
     CHECK(fixture_configure(world, true), "the configuration in reverse order");
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");
     for (int i = 0; i < SLOTS - 1; i++) {
-        CHECK(find_slot(slot_names[i]) == before[i], chapter_join("DESIGN 3: the id comes from the name", slot_names[i]));
+        CHECK(find_slot(slot_names[i]) == before[i],
+              chapter_join("DESIGN 3: the id comes from the name", slot_names[i]));
     }
     leave();
     CHECK(fixture_configure(world, false), "the configuration as it was");
@@ -109,7 +111,8 @@ static void C_GetSlotInfo_describes_a_slot(void)
     CHECK(info.flags == 0xEEEEEEEEEEEEEEEEUL, "5.2: output untouched");
     CHECK_RV(p11->C_GetSlotInfo(alpha, &info), CKR_OK, "5.5.2");
     CHECK((info.flags & CKF_TOKEN_PRESENT) != 0, "5.5.2: CKF_TOKEN_PRESENT");
-    CHECK((info.flags & ~(CK_FLAGS)(CKF_TOKEN_PRESENT | CKF_REMOVABLE_DEVICE | CKF_HW_SLOT)) == 0, "3.2: no other flags");
+    CHECK((info.flags & ~(CK_FLAGS)(CKF_TOKEN_PRESENT | CKF_REMOVABLE_DEVICE | CKF_HW_SLOT)) == 0,
+          "3.2: no other flags");
     CHECK(has_no_nul(info.slotDescription, sizeof info.slotDescription), "3.2: blank-padded slotDescription");
     CHECK(memcmp(info.slotDescription, "alpha", 5) == 0, "the description begins with the slot's name");
     CHECK(has_no_nul(info.manufacturerID, sizeof info.manufacturerID), "3.2: blank-padded manufacturerID");
@@ -130,20 +133,25 @@ static void C_GetTokenInfo_describes_a_token(void)
     CHECK_RV(p11->C_GetTokenInfo(missing_slot(), &info), CKR_TOKEN_NOT_PRESENT, "5.5.3: an absent token");
     CHECK(info.flags == 0xEEEEEEEEEEEEEEEEUL, "5.2: output untouched");
     CHECK_RV(p11->C_GetTokenInfo(alpha, &info), CKR_OK, "5.5.3");
-    CHECK(is_padded(info.label, sizeof info.label, "alpha"), "DESIGN 3: the token's label is the slot's name, blank-padded");
+    CHECK(is_padded(info.label, sizeof info.label, "alpha"),
+          "DESIGN 3: the token's label is the slot's name, blank-padded");
     CHECK(has_no_nul(info.manufacturerID, sizeof info.manufacturerID), "3.3: blank-padded manufacturerID");
     CHECK(has_no_nul(info.model, sizeof info.model), "3.3: blank-padded model");
     CHECK(has_no_nul(info.serialNumber, sizeof info.serialNumber), "3.3: blank-padded serialNumber");
-    CHECK(is_padded(info.utcTime, sizeof info.utcTime, "") || (info.flags & CKF_CLOCK_ON_TOKEN) != 0, "3.3: no clock, no time");
+    CHECK(is_padded(info.utcTime, sizeof info.utcTime, "") || (info.flags & CKF_CLOCK_ON_TOKEN) != 0,
+          "3.3: no clock, no time");
     const CK_FLAGS all = CKF_LOGIN_REQUIRED | CKF_TOKEN_INITIALIZED | CKF_USER_PIN_INITIALIZED | CKF_RNG;
     CHECK((info.flags & all) == all, "DESIGN 3, CLIENTS 7: login required, initialized, random numbers");
-    CHECK((info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0, "DESIGN 3: a PIN source is a protected path");
-    CHECK((info.flags & (CKF_WRITE_PROTECTED | CKF_RESTORE_KEY_NOT_NEEDED | CKF_DUAL_CRYPTO_OPERATIONS)) == 0, "3.3: nothing untrue");
+    CHECK((info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0,
+          "DESIGN 3: a PIN source is a protected path");
+    CHECK((info.flags & (CKF_WRITE_PROTECTED | CKF_RESTORE_KEY_NOT_NEEDED | CKF_DUAL_CRYPTO_OPERATIONS)) == 0,
+          "3.3: nothing untrue");
     CHECK(info.ulMaxPinLen >= 4 && info.ulMinPinLen <= 4, "3.3: the PIN of this world is possible");
     char serial[sizeof info.serialNumber];
     memcpy(serial, info.serialNumber, sizeof serial);
     CHECK_RV(p11->C_GetTokenInfo(find_slot("asking"), &info), CKR_OK, "5.5.3: a token without a PIN source");
-    CHECK((info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0, "DESIGN 3: no PIN source, no protected path");
+    CHECK((info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) == 0,
+          "DESIGN 3: no PIN source, no protected path");
     CHECK(memcmp(serial, info.serialNumber, sizeof serial) != 0, "3.3: serial numbers differ");
     leave();
 }
@@ -163,8 +171,10 @@ static void CK_TOKEN_INFO_counts_sessions(void)
     CK_SLOT_ID beta = find_slot("beta");
     check_counters(alpha, 0, 0, "3.3: no session yet");
     CHECK_RV(p11->C_OpenSession(alpha, CKF_SERIAL_SESSION, NULL, NULL, &s[0]), CKR_OK, "read-only");
-    CHECK_RV(p11->C_OpenSession(alpha, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s[1]), CKR_OK, "read/write");
-    CHECK_RV(p11->C_OpenSession(beta, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s[2]), CKR_OK, "another slot");
+    CHECK_RV(p11->C_OpenSession(alpha, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s[1]), CKR_OK,
+             "read/write");
+    CHECK_RV(p11->C_OpenSession(beta, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s[2]), CKR_OK,
+             "another slot");
     check_counters(alpha, 2, 1, "3.3: one of each");
     check_counters(beta, 1, 1, "3.3: of the other slot on the same backing token");
     CHECK_RV(p11->C_CloseSession(s[1]), CKR_OK, "close");
@@ -205,7 +215,8 @@ static void C_GetMechanismList_is_truthful(void)
     CK_SLOT_ID alpha = find_slot("alpha");
     CHECK_RV(p11->C_GetMechanismList(alpha, NULL, NULL), CKR_ARGUMENTS_BAD, "5.5.5: pulCount NULL");
     CHECK_RV(p11->C_GetMechanismList(~alpha, NULL, &count), CKR_SLOT_ID_INVALID, "5.5.5: no such slot");
-    CHECK_RV(p11->C_GetMechanismList(missing_slot(), NULL, &count), CKR_TOKEN_NOT_PRESENT, "5.5.5: an absent token");
+    CHECK_RV(p11->C_GetMechanismList(missing_slot(), NULL, &count), CKR_TOKEN_NOT_PRESENT,
+             "5.5.5: an absent token");
     CHECK_RV(p11->C_GetMechanismList(alpha, NULL, &count), CKR_OK, "5.5.5: size query");
     CHECK(count == COUNT_OF(mechanisms), "DESIGN 5: the mechanisms");
     memset(list, 0xEE, sizeof list);
@@ -232,25 +243,32 @@ static void C_GetMechanismInfo_knows_the_list_and_nothing_else(void)
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");
     CK_SLOT_ID alpha = find_slot("alpha");
     CHECK_RV(p11->C_GetMechanismInfo(alpha, CKM_AES_KEY_WRAP, NULL), CKR_ARGUMENTS_BAD, "5.5.6: pInfo NULL");
-    CHECK_RV(p11->C_GetMechanismInfo(alpha, CKM_RSA_PKCS, NULL), CKR_ARGUMENTS_BAD, "CLIENTS 2: arguments before the mechanism");
-    CHECK_RV(p11->C_GetMechanismInfo(~alpha, CKM_AES_KEY_WRAP, &info), CKR_SLOT_ID_INVALID, "5.5.6: no such slot");
-    CHECK_RV(p11->C_GetMechanismInfo(missing_slot(), CKM_AES_KEY_WRAP, &info), CKR_TOKEN_NOT_PRESENT, "5.5.6: an absent token");
+    CHECK_RV(p11->C_GetMechanismInfo(alpha, CKM_RSA_PKCS, NULL), CKR_ARGUMENTS_BAD,
+             "CLIENTS 2: arguments before the mechanism");
+    CHECK_RV(p11->C_GetMechanismInfo(~alpha, CKM_AES_KEY_WRAP, &info), CKR_SLOT_ID_INVALID,
+             "5.5.6: no such slot");
+    CHECK_RV(p11->C_GetMechanismInfo(missing_slot(), CKM_AES_KEY_WRAP, &info), CKR_TOKEN_NOT_PRESENT,
+             "5.5.6: an absent token");
     for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {
         CHECK_RV(p11->C_GetMechanismInfo(alpha, mechanisms[i].type, &info), CKR_OK, mechanisms[i].name);
-        CHECK(info.flags == mechanisms[i].flags, chapter_join("CLIENTS 3: truthful flags", mechanisms[i].name));
+        CHECK(info.flags == mechanisms[i].flags,
+              chapter_join("CLIENTS 3: truthful flags", mechanisms[i].name));
         CHECK(info.ulMinKeySize <= info.ulMaxKeySize, chapter_join("5.5.6: a range", mechanisms[i].name));
     }
     for (CK_MECHANISM_TYPE type = 0; type <= 0x4100; type++) {
         CK_RV rv = p11->C_GetMechanismInfo(alpha, type, &info);
         known += rv == CKR_OK;
         if (is_listed(type) ? rv != CKR_OK : rv != CKR_MECHANISM_INVALID) {
-            CHECK_RV(rv, is_listed(type) ? CKR_OK : CKR_MECHANISM_INVALID, chapter_join("5.5.6", chapter_rv_name(type)));
+            CHECK_RV(rv, is_listed(type) ? CKR_OK : CKR_MECHANISM_INVALID,
+                     chapter_join("5.5.6", chapter_rv_name(type)));
         }
     }
     CHECK(known == COUNT_OF(mechanisms), "ATTACKS A20: no mechanism beyond the list");
-    static const CK_MECHANISM_TYPE others[] = {CKM_VENDOR_DEFINED, CKM_VENDOR_DEFINED | 1, CK_UNAVAILABLE_INFORMATION};
+    static const CK_MECHANISM_TYPE others[] = {CKM_VENDOR_DEFINED, CKM_VENDOR_DEFINED | 1,
+                                               CK_UNAVAILABLE_INFORMATION};
     for (size_t i = 0; i < COUNT_OF(others); i++) {
-        CHECK_RV(p11->C_GetMechanismInfo(alpha, others[i], &info), CKR_MECHANISM_INVALID, "5.5.6: a vendor's mechanism");
+        CHECK_RV(p11->C_GetMechanismInfo(alpha, others[i], &info), CKR_MECHANISM_INVALID,
+                 "5.5.6: a vendor's mechanism");
     }
     leave();
 }
@@ -261,8 +279,10 @@ static void C_WaitForSlotEvent_never_blocks(void)
     int reserved = 0;
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");
     CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, NULL), CKR_NO_EVENT, "5.5.4: no event");
-    CHECK_RV(p11->C_WaitForSlotEvent(0, &slot, NULL), CKR_FUNCTION_NOT_SUPPORTED, "5.5.4: to wait is not supported");
-    CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, &reserved), CKR_ARGUMENTS_BAD, "5.5.4: pReserved");
+    CHECK_RV(p11->C_WaitForSlotEvent(0, &slot, NULL), CKR_FUNCTION_NOT_SUPPORTED,
+             "5.5.4: to wait is not supported");
+    CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, &slot, &reserved), CKR_ARGUMENTS_BAD,
+             "5.5.4: pReserved");
     CHECK_RV(p11->C_WaitForSlotEvent(CKF_DONT_BLOCK, NULL, NULL), CKR_ARGUMENTS_BAD, "5.5.4: pSlot NULL");
     CHECK(slot == 77, "5.2: output untouched");
     leave();
@@ -284,7 +304,8 @@ int main(void)
         {"C_GetTokenInfo describes a token", C_GetTokenInfo_describes_a_token},
         {"CK_TOKEN_INFO counts sessions", CK_TOKEN_INFO_counts_sessions},
         {"C_GetMechanismList is truthful", C_GetMechanismList_is_truthful},
-        {"C_GetMechanismInfo knows the list and nothing else", C_GetMechanismInfo_knows_the_list_and_nothing_else},
+        {"C_GetMechanismInfo knows the list and nothing else",
+         C_GetMechanismInfo_knows_the_list_and_nothing_else},
         {"C_WaitForSlotEvent never blocks", C_WaitForSlotEvent_never_blocks},
         CU_TEST_INFO_NULL,
     };

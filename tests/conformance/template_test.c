@@ -28,7 +28,8 @@ static void begin(const char *slot)
     form_bytes(&t, CKA_VALUE, value, 32);
     CHECK_RV(p11->C_CreateObject(session, t.a, t.count, &key), CKR_OK, "a data key to wrap");
     blob_len = sizeof blob;
-    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, key, blob, &blob_len), CKR_OK, "a blob to unwrap");
+    CHECK_RV(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, key, blob, &blob_len), CKR_OK,
+             "a blob to unwrap");
     CHECK_RV(p11->C_DestroyObject(session, key), CKR_OK, "C_DestroyObject");
 }
 
@@ -57,7 +58,8 @@ static CK_RV make_with(enum making making, CK_ATTRIBUTE *a, CK_ULONG count, CK_O
     case CREATE:
         return p11->C_CreateObject(session, a, count, key);
     default:
-        return p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, blob_len, a, count, key);
+        return p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, blob_len, a, count,
+                                key);
     }
 }
 
@@ -81,7 +83,10 @@ static void check_making(enum making making, struct form *t, const CK_RV want[2]
 #define READ_ONLY CKR_ATTRIBUTE_READ_ONLY
 #define INVALID CKR_ATTRIBUTE_VALUE_INVALID
 #define NO_SUCH CKR_ATTRIBUTE_TYPE_INVALID
-#define ALL(rv) {rv, rv, rv}
+#define ALL(rv)                                                                                              \
+    {                                                                                                        \
+        rv, rv, rv                                                                                           \
+    }
 
 /* Attributes with a number or a boolean: what each value gets from C_GenerateKey, C_CreateObject, C_UnwrapKey. */
 static const struct {
@@ -97,7 +102,12 @@ static const struct {
     {"CKA_CLASS data", CKA_CLASS, false, CKO_DATA, ALL(INCONSISTENT), INVALID},
     {"CKA_CLASS -1", CKA_CLASS, false, CK_UNAVAILABLE_INFORMATION, ALL(INCONSISTENT), INVALID},
     {"CKA_KEY_TYPE AES", CKA_KEY_TYPE, false, CKK_AES, ALL(OK), OK},
-    {"CKA_KEY_TYPE generic secret", CKA_KEY_TYPE, false, CKK_GENERIC_SECRET, {INCONSISTENT, OK, OK}, INCONSISTENT},
+    {"CKA_KEY_TYPE generic secret",
+     CKA_KEY_TYPE,
+     false,
+     CKK_GENERIC_SECRET,
+     {INCONSISTENT, OK, OK},
+     INCONSISTENT},
     {"CKA_KEY_TYPE DES3", CKA_KEY_TYPE, false, CKK_DES3, ALL(INCONSISTENT), INVALID},
     {"CKA_KEY_TYPE RSA", CKA_KEY_TYPE, false, CKK_RSA, ALL(INCONSISTENT), INVALID},
     {"CKA_KEY_TYPE -1", CKA_KEY_TYPE, false, CK_UNAVAILABLE_INFORMATION, ALL(INCONSISTENT), INVALID},
@@ -107,8 +117,18 @@ static const struct {
     {"CKA_VALUE_LEN 0", CKA_VALUE_LEN, false, 0, {CKR_KEY_SIZE_RANGE, INVALID, INVALID}, INVALID},
     {"CKA_VALUE_LEN 31", CKA_VALUE_LEN, false, 31, {CKR_KEY_SIZE_RANGE, INVALID, INVALID}, INVALID},
     {"CKA_VALUE_LEN 33", CKA_VALUE_LEN, false, 33, {CKR_KEY_SIZE_RANGE, INVALID, INVALID}, INVALID},
-    {"CKA_VALUE_LEN 2^32+32", CKA_VALUE_LEN, false, (1UL << 32) + 32, {CKR_KEY_SIZE_RANGE, INVALID, INVALID}, INVALID},
-    {"CKA_VALUE_LEN -1", CKA_VALUE_LEN, false, CK_UNAVAILABLE_INFORMATION, {CKR_KEY_SIZE_RANGE, INVALID, INVALID}, INVALID},
+    {"CKA_VALUE_LEN 2^32+32",
+     CKA_VALUE_LEN,
+     false,
+     (1UL << 32) + 32,
+     {CKR_KEY_SIZE_RANGE, INVALID, INVALID},
+     INVALID},
+    {"CKA_VALUE_LEN -1",
+     CKA_VALUE_LEN,
+     false,
+     CK_UNAVAILABLE_INFORMATION,
+     {CKR_KEY_SIZE_RANGE, INVALID, INVALID},
+     INVALID},
     {"CKA_TOKEN false", CKA_TOKEN, true, 0, ALL(OK), OK},
     {"CKA_TOKEN true", CKA_TOKEN, true, 1, ALL(OK), OK},
     {"CKA_PRIVATE true", CKA_PRIVATE, true, 1, ALL(OK), OK},
@@ -166,7 +186,8 @@ static void each_number_gets_its_answer(void)
             } else {
                 form_ulong(&t, numbers[i].type, numbers[i].number);
             }
-            check_making(making, &t, (const CK_RV[]){expect, expect == OK ? OK : numbers[i].or_else}, numbers[i].what);
+            check_making(making, &t, (const CK_RV[]){expect, expect == OK ? OK : numbers[i].or_else},
+                         numbers[i].what);
         }
     }
     leave();
@@ -202,10 +223,21 @@ static const struct {
     {"CKA_VALUE of 33 bytes", CKA_VALUE, value, 33, {INCONSISTENT, INVALID, INCONSISTENT}, READ_ONLY},
     {"CKA_VALUE of 513 bytes", CKA_VALUE, value, 513, {INCONSISTENT, INVALID, INCONSISTENT}, READ_ONLY},
     {"CKA_VALUE NULL with a length", CKA_VALUE, NULL, 32, {INCONSISTENT, INVALID, INCONSISTENT}, READ_ONLY},
-    {"CKA_VALUE of 2^32+32 bytes", CKA_VALUE, value, (1UL << 32) + 32, {INCONSISTENT, INVALID, INCONSISTENT}, READ_ONLY},
-    {"CKA_VALUE of -1 bytes", CKA_VALUE, value, CK_UNAVAILABLE_INFORMATION, {INCONSISTENT, INVALID, INCONSISTENT}, READ_ONLY},
+    {"CKA_VALUE of 2^32+32 bytes",
+     CKA_VALUE,
+     value,
+     (1UL << 32) + 32,
+     {INCONSISTENT, INVALID, INCONSISTENT},
+     READ_ONLY},
+    {"CKA_VALUE of -1 bytes",
+     CKA_VALUE,
+     value,
+     CK_UNAVAILABLE_INFORMATION,
+     {INCONSISTENT, INVALID, INCONSISTENT},
+     READ_ONLY},
     {"CKA_START_DATE empty", CKA_START_DATE, text, 0, ALL(OK), OK},
-    {"CKA_START_DATE, which nobody would enforce", CKA_START_DATE, "20250101", 8, ALL(INCONSISTENT), READ_ONLY},
+    {"CKA_START_DATE, which nobody would enforce", CKA_START_DATE, "20250101", 8, ALL(INCONSISTENT),
+     READ_ONLY},
     {"CKA_END_DATE empty", CKA_END_DATE, text, 0, ALL(OK), OK},
     {"CKA_END_DATE, which nobody would enforce", CKA_END_DATE, "20350101", 8, ALL(INCONSISTENT), READ_ONLY},
     {"CKA_END_DATE of 3 bytes", CKA_END_DATE, "203", 3, ALL(INVALID), OK},
@@ -215,8 +247,10 @@ static const struct {
     {"CKA_ALLOWED_MECHANISMS of odd length", CKA_ALLOWED_MECHANISMS, text, 7, ALL(NO_SUCH), INCONSISTENT},
     {"CKA_WRAP_TEMPLATE", CKA_WRAP_TEMPLATE, NULL, 0, ALL(NO_SUCH), INCONSISTENT},
     {"CKA_WRAP_TEMPLATE that is no template", CKA_WRAP_TEMPLATE, text, 5, ALL(NO_SUCH), INCONSISTENT},
-    {"CKA_UNWRAP_TEMPLATE NULL with a length", CKA_UNWRAP_TEMPLATE, NULL, sizeof(CK_ATTRIBUTE), ALL(NO_SUCH), INCONSISTENT},
-    {"CKA_UNWRAP_TEMPLATE of -1 bytes", CKA_UNWRAP_TEMPLATE, text, CK_UNAVAILABLE_INFORMATION, ALL(NO_SUCH), INCONSISTENT},
+    {"CKA_UNWRAP_TEMPLATE NULL with a length", CKA_UNWRAP_TEMPLATE, NULL, sizeof(CK_ATTRIBUTE), ALL(NO_SUCH),
+     INCONSISTENT},
+    {"CKA_UNWRAP_TEMPLATE of -1 bytes", CKA_UNWRAP_TEMPLATE, text, CK_UNAVAILABLE_INFORMATION, ALL(NO_SUCH),
+     INCONSISTENT},
     {"CKA_APPLICATION", CKA_APPLICATION, text, 3, ALL(NO_SUCH), INCONSISTENT},
     {"CKA_MODULUS", CKA_MODULUS, text, 256, ALL(NO_SUCH), INCONSISTENT},
 };
@@ -230,7 +264,8 @@ static void each_string_gets_its_answer(void)
             CK_RV expect = strings[i].expect[making];
             base(&t, making, strings[i].type);
             form_bytes(&t, strings[i].type, strings[i].bytes, strings[i].len);
-            check_making(making, &t, (const CK_RV[]){expect, expect == OK ? OK : strings[i].or_else}, strings[i].what);
+            check_making(making, &t, (const CK_RV[]){expect, expect == OK ? OK : strings[i].or_else},
+                         strings[i].what);
         }
     }
     leave();
@@ -277,8 +312,10 @@ static void malformed_values_are_told_from_wrong_ones(void)
                 CK_RV refusal = numbers[i].expect[making];
                 base(&t, making, numbers[i].type);
                 form_bytes(&t, numbers[i].type, forms[k].null ? NULL : forms[k].bytes, forms[k].len);
-                check_making(making, &t, (const CK_RV[]){INVALID, refusal == READ_ONLY || refusal == NO_SUCH ? refusal : INVALID},
-                             chapter_join(numbers[i].what, forms[k].what));
+                check_making(
+                    making, &t,
+                    (const CK_RV[]){INVALID, refusal == READ_ONLY || refusal == NO_SUCH ? refusal : INVALID},
+                    chapter_join(numbers[i].what, forms[k].what));
             }
         }
     }
@@ -287,7 +324,8 @@ static void malformed_values_are_told_from_wrong_ones(void)
 
 static void an_attribute_given_twice_is_refused(void)
 {
-    static const CK_ATTRIBUTE_TYPE bools[] = {CKA_TOKEN, CKA_PRIVATE, CKA_SENSITIVE, CKA_EXTRACTABLE, CKA_ENCRYPT, CKA_DECRYPT};
+    static const CK_ATTRIBUTE_TYPE bools[] = {CKA_TOKEN,       CKA_PRIVATE, CKA_SENSITIVE,
+                                              CKA_EXTRACTABLE, CKA_ENCRYPT, CKA_DECRYPT};
     begin("alpha");
     const CK_RV want[2] = {INCONSISTENT, INCONSISTENT};
     for (enum making making = GENERATE; making < MAKINGS; making++) {
@@ -297,7 +335,8 @@ static void an_attribute_given_twice_is_refused(void)
                 form_bool(&t, bools[i], true);
                 base(&t, making, bools[i]);
                 form_bool(&t, bools[i], second != 0);
-                check_making(making, &t, want, second != 0 ? "ATTACKS 1: twice, equal" : "ATTACKS 1: twice, different");
+                check_making(making, &t, want,
+                             second != 0 ? "ATTACKS 1: twice, equal" : "ATTACKS 1: twice, different");
             }
         }
         struct form labels = {0};
@@ -338,7 +377,8 @@ static void what_is_needed_must_be_given(void)
     }
     struct form empty = {0};
     for (enum making making = GENERATE; making < MAKINGS; making++) {
-        check_making(making, &empty, (const CK_RV[]){CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCOMPLETE}, "an empty template");
+        check_making(making, &empty, (const CK_RV[]){CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCOMPLETE},
+                     "an empty template");
     }
     leave();
 }
@@ -346,7 +386,8 @@ static void what_is_needed_must_be_given(void)
 static void a_template_has_a_size(void)
 {
     static CK_ATTRIBUTE many[300];
-    static const CK_ULONG counts[] = {257, 300, 1000000, 1UL << 32, 1UL << 59, 1UL << 60, 1UL << 63, CK_UNAVAILABLE_INFORMATION};
+    static const CK_ULONG counts[] = {257,       300,       1000000,   1UL << 32,
+                                      1UL << 59, 1UL << 60, 1UL << 63, CK_UNAVAILABLE_INFORMATION};
     begin("alpha");
     for (size_t i = 0; i < COUNT_OF(many); i++) {
         many[i] = (CK_ATTRIBUTE){CKA_ENCRYPT, &value[0], 1};
@@ -354,14 +395,19 @@ static void a_template_has_a_size(void)
     for (enum making making = GENERATE; making < MAKINGS; making++) {
         CK_OBJECT_HANDLE key = 77;
         for (size_t i = 0; i < COUNT_OF(counts); i++) {
-            CHECK_RV(make_with(making, many, counts[i], &key), CKR_ARGUMENTS_BAD, chapter_join("a template too long", making_names[making]));
+            CHECK_RV(make_with(making, many, counts[i], &key), CKR_ARGUMENTS_BAD,
+                     chapter_join("a template too long", making_names[making]));
         }
-        CHECK_RV(make_with(making, many, 256, &key), INCONSISTENT, chapter_join("256 attributes are read", making_names[making]));
-        CHECK_RV(make_with(making, NULL, 1, &key), CKR_ARGUMENTS_BAD, chapter_join("NULL with a count", making_names[making]));
-        CHECK_RV(make_with(making, NULL, 0, &key), CKR_TEMPLATE_INCOMPLETE, chapter_join("NULL without a count", making_names[making]));
+        CHECK_RV(make_with(making, many, 256, &key), INCONSISTENT,
+                 chapter_join("256 attributes are read", making_names[making]));
+        CHECK_RV(make_with(making, NULL, 1, &key), CKR_ARGUMENTS_BAD,
+                 chapter_join("NULL with a count", making_names[making]));
+        CHECK_RV(make_with(making, NULL, 0, &key), CKR_TEMPLATE_INCOMPLETE,
+                 chapter_join("NULL without a count", making_names[making]));
         struct form t = {0};
         base(&t, making, CKA_LABEL);
-        CHECK_RV(make_with(making, t.a, t.count, NULL), CKR_ARGUMENTS_BAD, chapter_join("no place for the handle", making_names[making]));
+        CHECK_RV(make_with(making, t.a, t.count, NULL), CKR_ARGUMENTS_BAD,
+                 chapter_join("no place for the handle", making_names[making]));
         CHECK(key == 77, "5.2: output untouched");
     }
     leave();
@@ -458,17 +504,21 @@ static void a_value_is_shown_only_where_the_template_lets_it(void)
                 form_bool(&t, CKA_EXTRACTABLE, extractable != 0);
             }
             char what[96];
-            (void)snprintf(what, sizeof what, "%s on %s, SENSITIVE %d, EXTRACTABLE %d", making_names[making], slots[sealed],
-                           sensitive, extractable);
+            (void)snprintf(what, sizeof what, "%s on %s, SENSITIVE %d, EXTRACTABLE %d", making_names[making],
+                           slots[sealed], sensitive, extractable);
             bool refused = sealed != 0 && sensitive == 0;
-            CHECK_RV(make_with(making, t.a, t.count, &key), refused ? INCONSISTENT : OK, chapter_join("ATTACKS A03", what));
+            CHECK_RV(make_with(making, t.a, t.count, &key), refused ? INCONSISTENT : OK,
+                     chapter_join("ATTACKS A03", what));
             if (refused) {
                 continue;
             }
             bool shown = sensitive == 0 && extractable != 0;
-            CHECK_RV(p11->C_GetAttributeValue(session, key, &a, 1), shown ? OK : CKR_ATTRIBUTE_SENSITIVE, chapter_join("4.10", what));
-            CHECK(a.ulValueLen == (shown ? 32 : CK_UNAVAILABLE_INFORMATION), chapter_join("5.7.5: the length", what));
-            CHECK((memcmp(out, value, 32) == 0) == (shown && making != GENERATE), chapter_join("the value", what));
+            CHECK_RV(p11->C_GetAttributeValue(session, key, &a, 1), shown ? OK : CKR_ATTRIBUTE_SENSITIVE,
+                     chapter_join("4.10", what));
+            CHECK(a.ulValueLen == (shown ? 32 : CK_UNAVAILABLE_INFORMATION),
+                  chapter_join("5.7.5: the length", what));
+            CHECK((memcmp(out, value, 32) == 0) == (shown && making != GENERATE),
+                  chapter_join("the value", what));
             CHECK_RV(p11->C_DestroyObject(session, key), OK, what);
         }
         leave();
@@ -508,7 +558,8 @@ int main(void)
         {"a template has a size", a_template_has_a_size},
         {"misaligned numbers are read", misaligned_numbers_are_read},
         {"silence gets the safe default", silence_gets_the_safe_default},
-        {"a value is shown only where the template lets it", a_value_is_shown_only_where_the_template_lets_it},
+        {"a value is shown only where the template lets it",
+         a_value_is_shown_only_where_the_template_lets_it},
         {"nothing is left in the backing token", nothing_is_left_in_the_backing_token},
         CU_TEST_INFO_NULL,
     };

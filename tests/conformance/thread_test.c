@@ -35,10 +35,12 @@ static bool live(struct crew_worker *w, CK_SESSION_HANDLE session, CK_OBJECT_HAN
     CK_ATTRIBUTE read_one = {CKA_VALUE, one, sizeof one};
     CK_ATTRIBUTE read_two = {CKA_VALUE, two, sizeof two};
     CK_MECHANISM *kwp = caller_mechanism(w->number % 2 == 0 ? CKM_AES_KEY_WRAP : CKM_AES_KEY_WRAP_KWP);
-    bool good = crew_note(w, p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), make.a, make.count, &key)) == CKR_OK;
+    bool good = crew_note(w, p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), make.a,
+                                                make.count, &key)) == CKR_OK;
     good = good && crew_note(w, p11->C_GetAttributeValue(session, key, &read_one, 1)) == CKR_OK;
     good = good && crew_note(w, p11->C_WrapKey(session, kwp, cmk, key, blob, &len)) == CKR_OK;
-    good = good && crew_note(w, p11->C_UnwrapKey(session, kwp, cmk, blob, len, open.a, open.count, &back)) == CKR_OK;
+    good = good &&
+           crew_note(w, p11->C_UnwrapKey(session, kwp, cmk, blob, len, open.a, open.count, &back)) == CKR_OK;
     good = good && crew_note(w, p11->C_GetAttributeValue(session, back, &read_two, 1)) == CKR_OK;
     w->tally.wrong += good && memcmp(one, two, KEY) != 0;
     good = good && crew_note(w, p11->C_DestroyObject(session, key)) == CKR_OK;
@@ -63,7 +65,8 @@ static void live_in_an_own_session(struct crew_worker *w)
 {
     CK_SESSION_HANDLE session = 0;
     for (int i = 0; i < ROUNDS / 10; i++) {
-        if (crew_note(w, p11->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session)) == CKR_OK) {
+        if (crew_note(w, p11->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+                                            &session)) == CKR_OK) {
             CK_OBJECT_HANDLE cmk = find_cmk(w, session);
             for (int k = 0; k < 10; k++) {
                 (void)live(w, session, cmk);
@@ -88,8 +91,10 @@ static void threads_with_own_sessions_do_not_disturb_each_other(void)
     struct crew_tally t = crew_run(CREW, jobs, 1, &model);
     (void)printf("[%lu calls] ", t.calls);
     CHECK(t.wrong == 0, "every key came back as it was");
-    CHECK(crew_surprises(&t, NULL, 0)[0] == '\0', chapter_join("every call is CKR_OK", crew_surprises(&t, NULL, 0)));
-    CHECK(crew_count(&t, CKR_OK) == t.calls && t.calls > (unsigned long)CREW * ROUNDS * 7, "all rounds were run");
+    CHECK(crew_surprises(&t, NULL, 0)[0] == '\0',
+          chapter_join("every call is CKR_OK", crew_surprises(&t, NULL, 0)));
+    CHECK(crew_count(&t, CKR_OK) == t.calls && t.calls > (unsigned long)CREW * ROUNDS * 7,
+          "all rounds were run");
     leave();
 }
 
@@ -115,8 +120,8 @@ static void search_in_the_shared_session(struct crew_worker *w)
 
 static void threads_share_one_session(void)
 {
-    static crew_job *const jobs[] = {live_in_the_shared_session, live_in_the_shared_session, live_in_the_shared_session,
-                                     search_in_the_shared_session};
+    static crew_job *const jobs[] = {live_in_the_shared_session, live_in_the_shared_session,
+                                     live_in_the_shared_session, search_in_the_shared_session};
     static const CK_RV allowed[] = {CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED};
     CK_SESSION_HANDLE session = enter("alpha");
     shared_cmk = caller_cmk(world, session);
@@ -124,24 +129,28 @@ static void threads_share_one_session(void)
     struct crew_tally t = crew_run(CREW, jobs, COUNT_OF(jobs), &model);
     (void)printf("[%lu calls] ", t.calls);
     CHECK(t.wrong == 0, "every key came back as it was");
-    CHECK(crew_surprises(&t, allowed, 2)[0] == '\0', chapter_join("only searches are in each other's way", crew_surprises(&t, allowed, 2)));
+    CHECK(crew_surprises(&t, allowed, 2)[0] == '\0',
+          chapter_join("only searches are in each other's way", crew_surprises(&t, allowed, 2)));
     CHECK(crew_count(&t, CKR_OK) > (unsigned long)CREW * ROUNDS * 3, "the keys lived");
     leave();
 }
 
 /* Answers that a caller may get whose session, login or library another thread has just ended. */
 static const CK_RV ended[] = {
-    CKR_SESSION_HANDLE_INVALID,         CKR_USER_NOT_LOGGED_IN,            CKR_OBJECT_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID,
-    CKR_WRAPPING_KEY_HANDLE_INVALID,    CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_USER_ALREADY_LOGGED_IN, CKR_OPERATION_ACTIVE,
-    CKR_OPERATION_NOT_INITIALIZED,      CKR_SESSION_CLOSED,                CKR_CRYPTOKI_NOT_INITIALIZED,
-    CKR_CRYPTOKI_ALREADY_INITIALIZED,
+    CKR_SESSION_HANDLE_INVALID,      CKR_USER_NOT_LOGGED_IN,
+    CKR_OBJECT_HANDLE_INVALID,       CKR_KEY_HANDLE_INVALID,
+    CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+    CKR_USER_ALREADY_LOGGED_IN,      CKR_OPERATION_ACTIVE,
+    CKR_OPERATION_NOT_INITIALIZED,   CKR_SESSION_CLOSED,
+    CKR_CRYPTOKI_NOT_INITIALIZED,    CKR_CRYPTOKI_ALREADY_INITIALIZED,
 };
 
 static void live_while_it_goes(struct crew_worker *w)
 {
     while (!atomic_load(&stop)) {
         CK_SESSION_HANDLE session = 0;
-        if (crew_note(w, p11->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session)) == CKR_OK) {
+        if (crew_note(w, p11->C_OpenSession(w->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+                                            &session)) == CKR_OK) {
             (void)crew_note(w, p11->C_Login(session, CKU_USER, NULL, 0));
             CK_OBJECT_HANDLE cmk = find_cmk(w, session);
             for (int k = 0; k < 5 && live(w, session, cmk); k++) {
@@ -184,14 +193,16 @@ static void check_race(const struct crew_tally *t, const char *what)
 {
     (void)printf("[%lu calls, %lu CKR_OK] ", t->calls, crew_count(t, CKR_OK));
     CHECK(t->wrong == 0, chapter_join("never a wrong key", what));
-    CHECK(crew_surprises(t, ended, COUNT_OF(ended))[0] == '\0', chapter_join(what, crew_surprises(t, ended, COUNT_OF(ended))));
+    CHECK(crew_surprises(t, ended, COUNT_OF(ended))[0] == '\0',
+          chapter_join(what, crew_surprises(t, ended, COUNT_OF(ended))));
     CHECK(crew_count(t, CKR_OK) > 100, chapter_join("work was done", what));
 }
 
 static void logout_and_close_race_with_work(void)
 {
-    static crew_job *const jobs[] = {keep_time, end_logins, end_sessions, live_while_it_goes, live_while_it_goes,
-                                     live_while_it_goes, live_while_it_goes, live_while_it_goes, live_while_it_goes};
+    static crew_job *const jobs[] = {keep_time,          end_logins,         end_sessions,
+                                     live_while_it_goes, live_while_it_goes, live_while_it_goes,
+                                     live_while_it_goes, live_while_it_goes, live_while_it_goes};
     CK_TOKEN_INFO info;
     CHECK(enter("alpha") != 0, "a login");
     const struct crew_worker model = {.slot = slot_of("alpha")};
@@ -218,8 +229,9 @@ static void end_the_library(struct crew_worker *w)
 
 static void finalize_races_with_work(void)
 {
-    static crew_job *const jobs[] = {keep_time, end_the_library, live_while_it_goes, live_while_it_goes, live_while_it_goes,
-                                     live_while_it_goes, live_while_it_goes, live_while_it_goes, live_while_it_goes, live_while_it_goes};
+    static crew_job *const jobs[] = {
+        keep_time,          end_the_library,    live_while_it_goes, live_while_it_goes, live_while_it_goes,
+        live_while_it_goes, live_while_it_goes, live_while_it_goes, live_while_it_goes, live_while_it_goes};
     CHECK(enter("alpha") != 0, "a login");
     const struct crew_worker model = {.slot = slot_of("alpha")};
     atomic_store(&stop, false);
@@ -264,7 +276,8 @@ static void check_once(crew_job *job, const struct crew_worker *model, CK_RV oth
 static void what_can_be_done_once_is_done_once(void)
 {
     for (int i = 0; i < 5; i++) {
-        check_once(initialize_once, &(struct crew_worker){0}, CKR_CRYPTOKI_ALREADY_INITIALIZED, "5.4.1: C_Initialize");
+        check_once(initialize_once, &(struct crew_worker){0}, CKR_CRYPTOKI_ALREADY_INITIALIZED,
+                   "5.4.1: C_Initialize");
         CK_SESSION_HANDLE session = caller_open(world, "alpha");
         const struct crew_worker model = {.session = session};
         check_once(log_in_once, &model, CKR_USER_ALREADY_LOGGED_IN, "5.6.8: C_Login");
@@ -273,8 +286,10 @@ static void what_can_be_done_once_is_done_once(void)
         struct form t = {0};
         form_bool(&t, CKA_TOKEN, true);
         form_ulong(&t, CKA_VALUE_LEN, KEY);
-        CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &victim), CKR_OK, "a token object");
-        check_once(destroy_once, &model, CKR_OBJECT_HANDLE_INVALID, "5.7.3: C_DestroyObject of a token object");
+        CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &victim),
+                 CKR_OK, "a token object");
+        check_once(destroy_once, &model, CKR_OBJECT_HANDLE_INVALID,
+                   "5.7.3: C_DestroyObject of a token object");
         check_once(finalize_once, &model, CKR_CRYPTOKI_NOT_INITIALIZED, "5.4.2: C_Finalize");
     }
 }
@@ -283,7 +298,8 @@ int main(void)
 {
     static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1"}, {0}};
     CU_TestInfo tests[] = {
-        {"threads with own sessions do not disturb each other", threads_with_own_sessions_do_not_disturb_each_other},
+        {"threads with own sessions do not disturb each other",
+         threads_with_own_sessions_do_not_disturb_each_other},
         {"threads share one session", threads_share_one_session},
         {"logout and close race with work", logout_and_close_race_with_work},
         {"finalize races with work", finalize_races_with_work},

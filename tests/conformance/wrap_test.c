@@ -38,7 +38,8 @@ static CK_RV wrap(const struct mechanism *m, CK_OBJECT_HANDLE key, uint8_t *out,
 }
 
 /* Unwraps to a readable key and gives its bytes. */
-static CK_RV unwrap(const struct mechanism *m, CK_KEY_TYPE type, const uint8_t *blob, CK_ULONG len, uint8_t *out, size_t *out_len)
+static CK_RV unwrap(const struct mechanism *m, CK_KEY_TYPE type, const uint8_t *blob, CK_ULONG len,
+                    uint8_t *out, size_t *out_len)
 {
     struct form t = {0};
     CK_OBJECT_HANDLE key = 0;
@@ -67,7 +68,8 @@ static void RFC_3394_vectors_come_out(void)
         {"RFC 3394, 4.3", "kek256", 16, "64e8c3f9ce0f5ba263e9777905818a2a93c8191e7d6e8ae7"},
         {"RFC 3394, 4.4", "kek192", 24, "031d33264e15d33268f24ec260743edce1c6c7ddee725a936ba814915c6762d2"},
         {"RFC 3394, 4.5", "kek256", 24, "a8f9bc1612c68b3ff6e6f4fbe30e71e4769c8b80a32cb8958cd5d17d6b254da1"},
-        {"RFC 3394, 4.6", "kek256", 32, "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21"},
+        {"RFC 3394, 4.6", "kek256", 32,
+         "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21"},
     };
     static const char data[] = "00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f";
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -109,11 +111,13 @@ static void RFC_5649_vectors_open(void)
         size_t key_len = envelope_from_hex(rows[i].key, key);
         size_t blob_len = envelope_from_hex(rows[i].blob, blob);
         for (size_t m = 1; m < COUNT_OF(mechanisms); m++) {
-            CHECK_RV(unwrap(&mechanisms[m], CKK_GENERIC_SECRET, blob, blob_len, got, &back), CKR_OK, rows[i].what);
+            CHECK_RV(unwrap(&mechanisms[m], CKK_GENERIC_SECRET, blob, blob_len, got, &back), CKR_OK,
+                     rows[i].what);
             CHECK(back == key_len && memcmp(got, key, back) == 0, rows[i].what);
             CK_OBJECT_HANDLE h = caller_import(world, session, CKK_GENERIC_SECRET, key, key_len);
             CK_RV rv = wrap(&mechanisms[m], h, got, &len);
-            CHECK_EITHER(rv, CKR_OK, CKR_KEY_SIZE_RANGE, chapter_join("HSM-FACTS 4.4: refused or exact", rows[i].what));
+            CHECK_EITHER(rv, CKR_OK, CKR_KEY_SIZE_RANGE,
+                         chapter_join("HSM-FACTS 4.4: refused or exact", rows[i].what));
             CHECK(rv != CKR_OK || (len == blob_len && memcmp(got, blob, len) == 0), rows[i].what);
         }
     }
@@ -146,7 +150,8 @@ static void a_length_is_refused_or_comes_back_exactly(void)
             }
             exact++;
             size_t want_len = envelope_wrap(kek, 32, mechanisms[m].padded, value, len, want);
-            CHECK(got_len == want_len && memcmp(got, want, got_len) == 0, chapter_join("as OpenSSL wraps it", what));
+            CHECK(got_len == want_len && memcmp(got, want, got_len) == 0,
+                  chapter_join("as OpenSSL wraps it", what));
             CHECK_RV(unwrap(&mechanisms[m], CKK_GENERIC_SECRET, want, want_len, got, &back), CKR_OK, what);
             CHECK(back == len && memcmp(got, value, len) == 0, chapter_join("and back", what));
             CHECK_RV(p11->C_DestroyObject(session, h), CKR_OK, what);
@@ -174,9 +179,11 @@ static void blobs_of_other_tools_open(void)
         CHECK_RV(rv, CKR_OK, what);
         CHECK(rv != CKR_OK || (back == len && memcmp(got, value, len) == 0), what);
         if (len == 16 || len == 24 || len == 32) {
-            CHECK_RV(unwrap(&mechanisms[2], CKK_AES, blob, blob_len, got, &back), CKR_OK, chapter_join("as AES", what));
+            CHECK_RV(unwrap(&mechanisms[2], CKK_AES, blob, blob_len, got, &back), CKR_OK,
+                     chapter_join("as AES", what));
         } else {
-            CHECK_RV(unwrap(&mechanisms[2], CKK_AES, blob, blob_len, got, &back), CKR_WRAPPED_KEY_INVALID, chapter_join("as AES", what));
+            CHECK_RV(unwrap(&mechanisms[2], CKK_AES, blob, blob_len, got, &back), CKR_WRAPPED_KEY_INVALID,
+                     chapter_join("as AES", what));
         }
     }
     leave();
@@ -192,27 +199,35 @@ static void C_WrapKey_follows_the_size_convention(void)
         CK_MECHANISM *mechanism = caller_mechanism(mechanisms[m].type);
         uint8_t out[64];
         CK_ULONG len = 77;
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, NULL), CKR_ARGUMENTS_BAD, chapter_join("5.2: no place for the length", what));
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, NULL, NULL), CKR_ARGUMENTS_BAD, chapter_join("5.2: nothing at all", what));
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, NULL, &len), CKR_OK, chapter_join("5.2: size query", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, NULL), CKR_ARGUMENTS_BAD,
+                 chapter_join("5.2: no place for the length", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, NULL, NULL), CKR_ARGUMENTS_BAD,
+                 chapter_join("5.2: nothing at all", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, NULL, &len), CKR_OK,
+                 chapter_join("5.2: size query", what));
         CHECK(len == 40, chapter_join("5.2: the exact size", what));
         len = CK_UNAVAILABLE_INFORMATION;
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, NULL, &len), CKR_OK, chapter_join("5.2: size query with garbage", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, NULL, &len), CKR_OK,
+                 chapter_join("5.2: size query with garbage", what));
         CHECK(len == 40, chapter_join("5.2: the exact size", what));
         memset(out, 9, sizeof out);
         for (size_t i = 0; i < COUNT_OF(short_ones); i++) {
             len = short_ones[i];
-            CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, &len), CKR_BUFFER_TOO_SMALL, chapter_join("5.2: too short", what));
+            CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, &len), CKR_BUFFER_TOO_SMALL,
+                     chapter_join("5.2: too short", what));
             CHECK(len == 40 && out[0] == 9, chapter_join("5.2: needed size told, buffer untouched", what));
         }
         len = 40;
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, &len), CKR_OK, chapter_join("5.2: exact room", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, &len), CKR_OK,
+                 chapter_join("5.2: exact room", what));
         CHECK(len == 40 && out[40] == 9, chapter_join("5.2: no byte more", what));
         len = sizeof out;
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, &len), CKR_OK, chapter_join("5.2: more room", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, out, &len), CKR_OK,
+                 chapter_join("5.2: more room", what));
         CHECK(len == 40 && out[40] == 9, chapter_join("5.2: no byte more", what));
         CK_ULONG both[8] = {64}; /* ATTACKS 3: the length lies in the buffer */
-        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, (CK_BYTE *)both, &both[0]), CKR_OK, chapter_join("aliasing", what));
+        CHECK_RV(p11->C_WrapKey(session, mechanism, cmk, key, (CK_BYTE *)both, &both[0]), CKR_OK,
+                 chapter_join("aliasing", what));
     }
     leave();
 }
@@ -230,7 +245,8 @@ static void C_WrapKey_judges_its_arguments(void)
     CHECK_RV(p11->C_DestroyObject(session, gone), CKR_OK, "C_DestroyObject");
     form_bool(&hard, CKA_EXTRACTABLE, false);
     form_ulong(&hard, CKA_VALUE_LEN, 32);
-    CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), hard.a, hard.count, &locked), CKR_OK, "unextractable");
+    CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), hard.a, hard.count, &locked),
+             CKR_OK, "unextractable");
     const struct {
         const char *what;
         CK_MECHANISM mechanism;
@@ -240,21 +256,96 @@ static void C_WrapKey_judges_its_arguments(void)
         CK_RV or_else;
     } rows[] = {
         {"5.18.3", {CKM_AES_KEY_WRAP, NULL, 0}, cmk, key, CKR_OK, CKR_OK},
-        {"6.13: an IV", {CKM_AES_KEY_WRAP, parameter, 8}, cmk, key, CKR_MECHANISM_PARAM_INVALID, CKR_MECHANISM_PARAM_INVALID},
-        {"6.13: an IV of length 0", {CKM_AES_KEY_WRAP, parameter, 0}, cmk, key, CKR_MECHANISM_PARAM_INVALID, CKR_OK},
-        {"6.13: NULL of length 8", {CKM_AES_KEY_WRAP_KWP, NULL, 8}, cmk, key, CKR_MECHANISM_PARAM_INVALID, CKR_ARGUMENTS_BAD},
-        {"6.13: NULL of length -1", {CKM_AES_KEY_WRAP_KWP, NULL, CK_UNAVAILABLE_INFORMATION}, cmk, key, CKR_MECHANISM_PARAM_INVALID, CKR_ARGUMENTS_BAD},
-        {"5.18.3: no wrapping key", {CKM_AES_KEY_WRAP, NULL, 0}, 0, key, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID},
-        {"5.18.3: -1 as wrapping key", {CKM_AES_KEY_WRAP, NULL, 0}, CK_UNAVAILABLE_INFORMATION, key, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID},
-        {"5.18.3: a destroyed wrapping key", {CKM_AES_KEY_WRAP, NULL, 0}, gone, key, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID},
-        {"5.18.3: a session as wrapping key", {CKM_AES_KEY_WRAP, NULL, 0}, session, key, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID},
-        {"5.18.3: no key", {CKM_AES_KEY_WRAP, NULL, 0}, cmk, 0, CKR_KEY_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID},
-        {"5.18.3: -1 as key", {CKM_AES_KEY_WRAP, NULL, 0}, cmk, CK_UNAVAILABLE_INFORMATION, CKR_KEY_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID},
-        {"5.18.3: a destroyed key", {CKM_AES_KEY_WRAP, NULL, 0}, cmk, gone, CKR_KEY_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID},
-        {"4.10: an unextractable key", {CKM_AES_KEY_WRAP, NULL, 0}, cmk, locked, CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE},
-        {"ATTACKS A05: the CMK by itself", {CKM_AES_KEY_WRAP, NULL, 0}, cmk, cmk, CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE},
-        {"ATTACKS A06: the CMK by a data key", {CKM_AES_KEY_WRAP, NULL, 0}, key, cmk, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_UNEXTRACTABLE},
-        {"ATTACKS A02: a data key by a data key", {CKM_AES_KEY_WRAP, NULL, 0}, key, key, CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_WRAPPING_KEY_TYPE_INCONSISTENT},
+        {"6.13: an IV",
+         {CKM_AES_KEY_WRAP, parameter, 8},
+         cmk,
+         key,
+         CKR_MECHANISM_PARAM_INVALID,
+         CKR_MECHANISM_PARAM_INVALID},
+        {"6.13: an IV of length 0",
+         {CKM_AES_KEY_WRAP, parameter, 0},
+         cmk,
+         key,
+         CKR_MECHANISM_PARAM_INVALID,
+         CKR_OK},
+        {"6.13: NULL of length 8",
+         {CKM_AES_KEY_WRAP_KWP, NULL, 8},
+         cmk,
+         key,
+         CKR_MECHANISM_PARAM_INVALID,
+         CKR_ARGUMENTS_BAD},
+        {"6.13: NULL of length -1",
+         {CKM_AES_KEY_WRAP_KWP, NULL, CK_UNAVAILABLE_INFORMATION},
+         cmk,
+         key,
+         CKR_MECHANISM_PARAM_INVALID,
+         CKR_ARGUMENTS_BAD},
+        {"5.18.3: no wrapping key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         0,
+         key,
+         CKR_WRAPPING_KEY_HANDLE_INVALID,
+         CKR_WRAPPING_KEY_HANDLE_INVALID},
+        {"5.18.3: -1 as wrapping key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         CK_UNAVAILABLE_INFORMATION,
+         key,
+         CKR_WRAPPING_KEY_HANDLE_INVALID,
+         CKR_WRAPPING_KEY_HANDLE_INVALID},
+        {"5.18.3: a destroyed wrapping key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         gone,
+         key,
+         CKR_WRAPPING_KEY_HANDLE_INVALID,
+         CKR_WRAPPING_KEY_HANDLE_INVALID},
+        {"5.18.3: a session as wrapping key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         session,
+         key,
+         CKR_WRAPPING_KEY_HANDLE_INVALID,
+         CKR_WRAPPING_KEY_HANDLE_INVALID},
+        {"5.18.3: no key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         cmk,
+         0,
+         CKR_KEY_HANDLE_INVALID,
+         CKR_KEY_HANDLE_INVALID},
+        {"5.18.3: -1 as key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         cmk,
+         CK_UNAVAILABLE_INFORMATION,
+         CKR_KEY_HANDLE_INVALID,
+         CKR_KEY_HANDLE_INVALID},
+        {"5.18.3: a destroyed key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         cmk,
+         gone,
+         CKR_KEY_HANDLE_INVALID,
+         CKR_KEY_HANDLE_INVALID},
+        {"4.10: an unextractable key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         cmk,
+         locked,
+         CKR_KEY_UNEXTRACTABLE,
+         CKR_KEY_NOT_WRAPPABLE},
+        {"ATTACKS A05: the CMK by itself",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         cmk,
+         cmk,
+         CKR_KEY_UNEXTRACTABLE,
+         CKR_KEY_NOT_WRAPPABLE},
+        {"ATTACKS A06: the CMK by a data key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         key,
+         cmk,
+         CKR_KEY_FUNCTION_NOT_PERMITTED,
+         CKR_KEY_UNEXTRACTABLE},
+        {"ATTACKS A02: a data key by a data key",
+         {CKM_AES_KEY_WRAP, NULL, 0},
+         key,
+         key,
+         CKR_KEY_FUNCTION_NOT_PERMITTED,
+         CKR_WRAPPING_KEY_TYPE_INCONSISTENT},
     };
     CHECK_RV(p11->C_WrapKey(session, NULL, cmk, key, out, &n), CKR_ARGUMENTS_BAD, "5.18.3: no mechanism");
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -263,7 +354,8 @@ static void C_WrapKey_judges_its_arguments(void)
         memset(out, 9, sizeof out);
         CK_RV rv = p11->C_WrapKey(session, &m, rows[i].wrapping, rows[i].key, out, &n);
         CHECK_EITHER(rv, rows[i].expect, rows[i].or_else, rows[i].what);
-        CHECK(rv == CKR_OK || (out[0] == 9 && n == sizeof out), chapter_join("5.2: output untouched", rows[i].what));
+        CHECK(rv == CKR_OK || (out[0] == 9 && n == sizeof out),
+              chapter_join("5.2: output untouched", rows[i].what));
     }
     leave();
 }
@@ -287,7 +379,8 @@ static void no_other_mechanism_wraps_or_unwraps(void)
         CK_ULONG n = sizeof out;
         CK_OBJECT_HANDLE made = 0;
         CK_RV rv = p11->C_WrapKey(session, caller_mechanism(type), cmk, key, out, &n);
-        CK_RV back = p11->C_UnwrapKey(session, caller_mechanism(type), cmk, blob, sizeof blob, t.a, t.count, &made);
+        CK_RV back =
+            p11->C_UnwrapKey(session, caller_mechanism(type), cmk, blob, sizeof blob, t.a, t.count, &made);
         accepted += rv == CKR_OK;
         if (!is_ours(type) && (rv != CKR_MECHANISM_INVALID || back != CKR_MECHANISM_INVALID)) {
             CHECK_RV(rv, CKR_MECHANISM_INVALID, chapter_join("ATTACKS A20: wrap", chapter_rv_name(type)));
@@ -310,17 +403,24 @@ static void C_UnwrapKey_judges_its_arguments(void)
     form_secret(&t, CKK_AES);
     CK_MECHANISM *m = caller_mechanism(CKM_AES_KEY_WRAP);
     CK_MECHANISM bad = {CKM_AES_KEY_WRAP, blob, 8};
-    CHECK_RV(p11->C_UnwrapKey(session, NULL, cmk, blob, len, t.a, t.count, &made), CKR_ARGUMENTS_BAD, "5.18.4: no mechanism");
-    CHECK_RV(p11->C_UnwrapKey(session, &bad, cmk, blob, len, t.a, t.count, &made), CKR_MECHANISM_PARAM_INVALID, "6.13: an IV");
-    CHECK_RV(p11->C_UnwrapKey(session, m, cmk, NULL, len, t.a, t.count, &made), CKR_ARGUMENTS_BAD, "5.18.4: no blob");
-    CHECK_RV(p11->C_UnwrapKey(session, m, cmk, blob, len, NULL, 2, &made), CKR_ARGUMENTS_BAD, "5.18.4: no template");
-    CHECK_RV(p11->C_UnwrapKey(session, m, cmk, blob, len, t.a, t.count, NULL), CKR_ARGUMENTS_BAD, "5.18.4: no place for the handle");
+    CHECK_RV(p11->C_UnwrapKey(session, NULL, cmk, blob, len, t.a, t.count, &made), CKR_ARGUMENTS_BAD,
+             "5.18.4: no mechanism");
+    CHECK_RV(p11->C_UnwrapKey(session, &bad, cmk, blob, len, t.a, t.count, &made),
+             CKR_MECHANISM_PARAM_INVALID, "6.13: an IV");
+    CHECK_RV(p11->C_UnwrapKey(session, m, cmk, NULL, len, t.a, t.count, &made), CKR_ARGUMENTS_BAD,
+             "5.18.4: no blob");
+    CHECK_RV(p11->C_UnwrapKey(session, m, cmk, blob, len, NULL, 2, &made), CKR_ARGUMENTS_BAD,
+             "5.18.4: no template");
+    CHECK_RV(p11->C_UnwrapKey(session, m, cmk, blob, len, t.a, t.count, NULL), CKR_ARGUMENTS_BAD,
+             "5.18.4: no place for the handle");
     static const CK_ULONG handles[] = {0, 1, CK_UNAVAILABLE_INFORMATION};
     for (size_t i = 0; i < COUNT_OF(handles); i++) {
-        CHECK_RV(p11->C_UnwrapKey(session, m, handles[i], blob, len, t.a, t.count, &made), CKR_UNWRAPPING_KEY_HANDLE_INVALID, "5.18.4: no such key");
+        CHECK_RV(p11->C_UnwrapKey(session, m, handles[i], blob, len, t.a, t.count, &made),
+                 CKR_UNWRAPPING_KEY_HANDLE_INVALID, "5.18.4: no such key");
     }
-    CHECK_EITHER(p11->C_UnwrapKey(session, m, key, blob, len, t.a, t.count, &made), CKR_KEY_FUNCTION_NOT_PERMITTED,
-                 CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "ATTACKS A02: a data key unwraps nothing");
+    CHECK_EITHER(p11->C_UnwrapKey(session, m, key, blob, len, t.a, t.count, &made),
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+                 "ATTACKS A02: a data key unwraps nothing");
     struct form token = {0};
     form_secret(&token, CKK_AES);
     form_bool(&token, CKA_TOKEN, true);
@@ -328,7 +428,8 @@ static void C_UnwrapKey_judges_its_arguments(void)
     CK_SESSION_HANDLE ro = 0;
     CHECK(caller_slot(world, "known", &slot), "the slot");
     CHECK_RV(p11->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &ro), CKR_OK, "read-only");
-    CHECK_RV(p11->C_UnwrapKey(ro, m, cmk, blob, len, token.a, token.count, &made), CKR_SESSION_READ_ONLY, "6.7: a token object");
+    CHECK_RV(p11->C_UnwrapKey(ro, m, cmk, blob, len, token.a, token.count, &made), CKR_SESSION_READ_ONLY,
+             "6.7: a token object");
     CHECK(made == 77, "5.2: output untouched");
     CHECK_RV(p11->C_UnwrapKey(ro, m, cmk, blob, len, t.a, t.count, &made), CKR_OK, "6.7: a session object");
     leave();
@@ -347,7 +448,8 @@ static void both_homes_wrap_to_the_same_bytes(void)
         uint8_t got[ROOM];
         CK_ULONG len = 0;
         char what[64];
-        (void)snprintf(what, sizeof what, "TOKEN %d, SENSITIVE %d, label %d", home & 1, home >> 1 & 1, home >> 2);
+        (void)snprintf(what, sizeof what, "TOKEN %d, SENSITIVE %d, label %d", home & 1, home >> 1 & 1,
+                       home >> 2);
         form_secret(&t, CKK_AES);
         form_bool(&t, CKA_TOKEN, (home & 1) != 0);
         form_bool(&t, CKA_SENSITIVE, (home & 2) != 0);
@@ -364,9 +466,12 @@ static void both_homes_wrap_to_the_same_bytes(void)
         CHECK_RV(p11->C_CreateObject(session, create.a, create.count, &key), CKR_OK, what);
         CHECK_RV(wrap(&mechanisms[0], key, got, &len), CKR_OK, what);
         CHECK(len == envelope_wrap(kek, 32, false, value, 32, want) && memcmp(got, want, len) == 0, what);
-        CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, got, len, t.a, t.count, &back), CKR_OK, what);
+        CHECK_RV(
+            p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, got, len, t.a, t.count, &back),
+            CKR_OK, what);
         CHECK_RV(wrap(&mechanisms[1], back, got, &len), CKR_OK, what);
-        CHECK(len == envelope_wrap(kek, 32, true, value, 32, want) && memcmp(got, want, len) == 0, chapter_join("and back", what));
+        CHECK(len == envelope_wrap(kek, 32, true, value, 32, want) && memcmp(got, want, len) == 0,
+              chapter_join("and back", what));
         CHECK_RV(p11->C_DestroyObject(session, key), CKR_OK, what);
         CHECK_RV(p11->C_DestroyObject(session, back), CKR_OK, what);
     }
@@ -395,7 +500,8 @@ static void a_weak_CMK_wraps_no_strong_key(void)
         CK_ULONG len = 0;
         begin(rows[i].slot);
         CK_OBJECT_HANDLE key = caller_import(world, session, rows[i].type, value, rows[i].len);
-        CHECK_RV(wrap(&mechanisms[0], key, out, &len), rows[i].expect, chapter_join("ATTACKS A23", rows[i].slot));
+        CHECK_RV(wrap(&mechanisms[0], key, out, &len), rows[i].expect,
+                 chapter_join("ATTACKS A23", rows[i].slot));
         leave();
     }
 }
@@ -445,8 +551,10 @@ static void the_state_of_the_CMK_is_obeyed_at_the_next_call(void)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct flip f = {.label = "changing", .wrap = rows[i].wrap, .unwrap = rows[i].unwrap};
         CHECK(fixture_outside(world, "eu-1", set_usage, &f, sizeof f) == 0, "the change from outside");
-        CHECK_RV(wrap(&mechanisms[0], key, out, &out_len), rows[i].wrapped, chapter_join("wrap", rows[i].what));
-        CHECK_RV(unwrap(&mechanisms[0], CKK_AES, blob, len, out, &back), rows[i].unwrapped, chapter_join("unwrap", rows[i].what));
+        CHECK_RV(wrap(&mechanisms[0], key, out, &out_len), rows[i].wrapped,
+                 chapter_join("wrap", rows[i].what));
+        CHECK_RV(unwrap(&mechanisms[0], CKK_AES, blob, len, out, &back), rows[i].unwrapped,
+                 chapter_join("unwrap", rows[i].what));
     }
     leave();
 }
@@ -454,8 +562,9 @@ static void the_state_of_the_CMK_is_obeyed_at_the_next_call(void)
 int main(void)
 {
     static uint8_t rising[32];
-    static const uint8_t rfc5649[24] = {0x58, 0x40, 0xdf, 0x6e, 0x29, 0xb0, 0x2a, 0xf1, 0xab, 0x49, 0x3b, 0x70,
-                                        0x5b, 0xf1, 0x6e, 0xa1, 0xae, 0x83, 0x38, 0xf4, 0xdc, 0xc1, 0x76, 0xa8};
+    static const uint8_t rfc5649[24] = {0x58, 0x40, 0xdf, 0x6e, 0x29, 0xb0, 0x2a, 0xf1,
+                                        0xab, 0x49, 0x3b, 0x70, 0x5b, 0xf1, 0x6e, 0xa1,
+                                        0xae, 0x83, 0x38, 0xf4, 0xdc, 0xc1, 0x76, 0xa8};
     static const struct fixture_slot slots[] = {
         {.name = "known", .tokens = "eu-1", .cmk = FIXTURE_CMK_KNOWN},
         {.name = "kek128", .tokens = "eu-1", .cmk = FIXTURE_CMK_KNOWN, .bits = 128, .value = rising},

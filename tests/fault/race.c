@@ -76,6 +76,9 @@ static void enter_in_book(struct book *b, int stage, enum step step, CK_RV rv)
         long long none = 0;
         (void)atomic_compare_exchange_strong(&b->refused_at, &none, now_ns());
         (void)atomic_fetch_add(&b->refused[stage], 1);
+        if (stage == CHANGING) {
+            atomic_store(&b->error_step, step);
+        }
     } else {
         if (atomic_fetch_add(&b->errors, 1) == 0) {
             atomic_store(&b->error, rv);
@@ -313,6 +316,10 @@ static void judge(long long start, long long returned)
         none_after = none_after && atomic_load(&b->ok[DISABLED]) == 0;
         back = back && atomic_load(&b->ok[ENABLED]) > 0 && atomic_load(&b->refused[ENABLED]) == 0;
         calm = calm && atomic_load(&b->ok[CHANGING]) > 0 && atomic_load(&b->refused[CHANGING]) == 0;
+        if (atomic_load(&b->refused[CHANGING]) > 0) {
+            (void)printf("# worker %d: refused %lu times while other versions changed, the last time %s\n", i,
+                         atomic_load(&b->refused[CHANGING]), step_names[atomic_load(&b->error_step)]);
+        }
         errors += atomic_load(&b->errors);
         stale += atomic_load(&b->stale);
         if (atomic_load(&b->errors) > 0) {

@@ -70,7 +70,8 @@ static void judge(struct input *in)
     if (of.making == KW_MAKING_GENERATE) {
         of.type = input_flag(in) ? CKK_GENERIC_SECRET : CKK_AES;
     }
-    struct grammar_template t = grammar_template(in);
+    static const enum grammar_purpose purposes[KW_MAKINGS] = {GRAMMAR_GENERATE, GRAMMAR_CREATE, GRAMMAR_UNWRAP};
+    struct grammar_template t = grammar_template(in, purposes[of.making]);
     struct kw_rv r = kw_policy_data_key(&of, t.items, t.count, &request);
     if (kw_ok(r)) {
         check_accepted(&of, &t, &request);
@@ -82,7 +83,7 @@ static void change(struct input *in)
 {
     struct kw_dek_spec spec = {.type = CKK_AES, .len = 32, .extractable = true, .label = "old", .label_len = 3};
     struct kw_dek_spec before = spec;
-    struct grammar_template t = grammar_template(in);
+    struct grammar_template t = grammar_template(in, GRAMMAR_OTHER);
     if (input_flag(in) && t.items != NULL && t.count > 0 && t.count <= GRAMMAR_ITEMS_MAX) {
         t.items[0].type = CKA_ID;
         t.count = 1;
@@ -105,7 +106,7 @@ static void change(struct input *in)
 /* The typed readers, each on each attribute. */
 static void read_all(struct input *in)
 {
-    struct grammar_template t = grammar_template(in);
+    struct grammar_template t = grammar_template(in, GRAMMAR_OTHER);
     if (!kw_ok(kw_attrs_check(t.items, t.count))) {
         INPUT_MUST(t.items == NULL || t.count > KW_ATTRS_MAX, "a template that can be read is refused");
         return;

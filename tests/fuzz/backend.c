@@ -411,6 +411,7 @@ static void op_unwrap(struct world *w)
     }
     (void)add_key(w, slot, &dek);
     INPUT_MUST((dek.value != NULL) == kw_dek_in_memory(&dek.spec), "a data key is in another home than its attributes say");
+    INPUT_MUST(kw_policy_length(dek.spec.type, dek.spec.len), "CKR_OK for a length that no data key of this type has");
     if (!mock_forged()) {
         check_unwrapped(&u, slot, &dek);
     }

@@ -29,7 +29,7 @@ static CK_RV look(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE handle, CK_ATTRIBU
 /* Whether a caller may be told the value. */
 static bool readable(const struct ledger_object *o)
 {
-    return !o->cmk && o->slot != 1 && !o->key.spec.sensitive && o->key.spec.extractable;
+    return !o->cmk && !o->gone && o->slot != 1 && !o->key.spec.sensitive && o->key.spec.extractable;
 }
 
 /* A key that was made in this call: there is one, and it reads as what it is. */
@@ -58,7 +58,7 @@ static void op_create(struct face *f)
 {
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
-    struct grammar_template t = grammar_template(&f->in);
+    struct grammar_template t = grammar_template(&f->in, GRAMMAR_CREATE);
     CK_OBJECT_HANDLE *out = face_place(f, sizeof *out);
     FACE_CALL(f, rv, C_CreateObject, handle, t.items, t.count, out);
     face_check_place(rv, out, sizeof *out);
@@ -79,7 +79,7 @@ static void op_generate(struct face *f)
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
     CK_MECHANISM *mechanism = grammar_mechanism(&f->in, makers, sizeof makers / sizeof makers[0]);
-    struct grammar_template t = grammar_template(&f->in);
+    struct grammar_template t = grammar_template(&f->in, GRAMMAR_GENERATE);
     CK_OBJECT_HANDLE *out = face_place(f, sizeof *out);
     FACE_CALL(f, rv, C_GenerateKey, handle, mechanism, t.items, t.count, out);
     face_check_place(rv, out, sizeof *out);
@@ -96,7 +96,7 @@ static void op_destroy(struct face *f)
 {
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
-    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, input_flag(&f->in));
+    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, handle, input_flag(&f->in));
     FACE_CALL(f, rv, C_DestroyObject, handle, object);
     const struct ledger_session *s = face_session(f, handle, rv);
     struct ledger_object *o = ledger_object(&f->ledger, object);
@@ -106,7 +106,7 @@ static void op_destroy(struct face *f)
         INPUT_MUST(s->rw || !o->key.spec.token, "a read-only session destroys a token object");
         o->alive = false;
     } else if (s != NULL && o != NULL && o->alive && o->slot == s->slot) {
-        INPUT_MUST(kw_dek_in_memory(&o->key.spec) && !o->cmk ? rv == CKR_HOST_MEMORY || f->told != CKR_OK : true,
+        INPUT_MUST(!o->gone && kw_dek_in_memory(&o->key.spec) && !o->cmk ? rv == CKR_HOST_MEMORY || f->told != CKR_OK : true,
                    "a data key of the memory home is not destroyed");
         o->alive = rv != CKR_OBJECT_HANDLE_INVALID;
     }
@@ -116,7 +116,7 @@ static void op_size(struct face *f)
 {
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
-    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, input_flag(&f->in));
+    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, handle, input_flag(&f->in));
     CK_ULONG *size = face_place(f, sizeof *size);
     FACE_CALL(f, rv, C_GetObjectSize, handle, object, size);
     face_check_place(rv, size, sizeof *size);
@@ -150,7 +150,7 @@ static void op_get(struct face *f)
 {
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
-    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, input_flag(&f->in));
+    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, handle, input_flag(&f->in));
     struct grammar_template t = grammar_question(&f->in);
     bool real = t.items != NULL && t.count <= GRAMMAR_ITEMS_MAX;
     const CK_ATTRIBUTE *asked = real ? input_copy(&f->in, t.items, t.count * sizeof *t.items) : NULL;
@@ -177,10 +177,10 @@ static void op_set(struct face *f)
 {
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
-    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, input_flag(&f->in));
+    CK_OBJECT_HANDLE object = ledger_pick_object(&f->ledger, &f->in, handle, input_flag(&f->in));
     struct grammar_template t = {NULL, 0};
     if (input_flag(&f->in)) {
-        t = grammar_template(&f->in);
+        t = grammar_template(&f->in, GRAMMAR_OTHER);
     } else {
         CK_ATTRIBUTE a = {input_flag(&f->in) ? CKA_ID : CKA_LABEL, NULL, input_byte(&f->in) % 130};
         a.pValue = input_take(&f->in, a.ulValueLen);
@@ -208,7 +208,7 @@ static void op_find_init(struct face *f)
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
     struct grammar_template t = {NULL, 0};
     if (input_flag(&f->in)) {
-        t = grammar_template(&f->in);
+        t = grammar_template(&f->in, GRAMMAR_OTHER);
     } else if (input_flag(&f->in)) {
         CK_BBOOL yes = CK_TRUE;
         CK_ATTRIBUTE a = {input_flag(&f->in) ? CKA_WRAP : CKA_UNWRAP, input_copy(&f->in, &yes, sizeof yes), sizeof yes};
@@ -263,10 +263,9 @@ static void found_new(struct face *f, const struct ledger_session *s, CK_OBJECT_
     const struct recording_key *k = recording_named(s->slot, name);
     struct ledger_object *o = ledger_add_object(&f->ledger, handle);
     o->slot = s->slot;
+    o->gone = k == NULL;
     if (k != NULL) {
         o->key = *k;
-    } else {
-        o->alive = false; /* gone in the token, so nothing may be done with it */
     }
 }
 
@@ -309,10 +308,9 @@ static void op_find_final(struct face *f)
 }
 
 /* What a broker does first: find everything. */
-static void op_find_all(struct face *f)
+static void find_all(struct face *f, CK_SESSION_HANDLE handle)
 {
     CK_RV rv = CKR_OK;
-    CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
     struct ledger_session *s = ledger_session(&f->ledger, handle);
     if (s == NULL || !s->open || s->searching || !f->ledger.initialized) {
         return;
@@ -335,6 +333,33 @@ static void op_find_all(struct face *f)
     (void)C_FindObjectsFinal(handle);
 }
 
+static void op_find_all(struct face *f)
+{
+    find_all(f, ledger_pick_session(&f->ledger, &f->in));
+}
+
+/* A broker begins: a session, the login, a search. */
+static void op_begin(struct face *f)
+{
+    CK_RV rv = CKR_OK;
+    size_t slot = input_below(&f->in, RECORDING_SLOTS);
+    CK_SESSION_HANDLE handle = 0;
+    CK_UTF8CHAR pin[] = RECORDING_PIN;
+    if (!f->ledger.initialized || ledger_open_sessions(&f->ledger, RECORDING_SLOTS) == LEDGER_SESSIONS) {
+        return;
+    }
+    FACE_CALL(f, rv, C_OpenSession, f->slots[slot], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &handle);
+    if (rv != CKR_OK) {
+        return;
+    }
+    struct ledger_session *s = ledger_add_session(&f->ledger, handle);
+    s->slot = slot;
+    s->rw = true;
+    FACE_CALL(f, rv, C_Login, handle, CKU_USER, pin, sizeof pin - 1);
+    f->ledger.logged_in[slot] = f->ledger.logged_in[slot] || rv == CKR_OK;
+    find_all(f, handle);
+}
+
 /* A blob that C_WrapKey gave opens, in the model, to the key that was wrapped, under the version that was asked for. */
 static void check_blob(struct face *f, const struct ledger_session *s, const struct recording_blob *blob,
                        const struct recording_key *key)
@@ -354,8 +379,8 @@ static void op_wrap(struct face *f)
     CK_RV rv = CKR_OK;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
     CK_MECHANISM *mechanism = grammar_mechanism(&f->in, wraps, sizeof wraps / sizeof wraps[0]);
-    CK_OBJECT_HANDLE cmk = ledger_pick_object(&f->ledger, &f->in, true);
-    CK_OBJECT_HANDLE key = ledger_pick_object(&f->ledger, &f->in, false);
+    CK_OBJECT_HANDLE cmk = ledger_pick_object(&f->ledger, &f->in, handle, true);
+    CK_OBJECT_HANDLE key = ledger_pick_object(&f->ledger, &f->in, handle, false);
     CK_ULONG room = rooms[input_below(&f->in, 7)];
     CK_BYTE *out = input_flag(&f->in) ? NULL : input_room(&f->in, room);
     CK_ULONG told = out == NULL ? input_number(&f->in, 8) : room;
@@ -369,6 +394,10 @@ static void op_wrap(struct face *f)
     }
     const struct ledger_object *c = face_object(f, s, cmk);
     const struct ledger_object *k = face_object(f, s, key);
+    if (k->gone) {
+        INPUT_MUST(rv != CKR_OK || out == NULL, "a data key is wrapped that is gone");
+        return;
+    }
     INPUT_MUST(c->cmk && !k->cmk && k->key.spec.extractable, "a key wraps or is wrapped that may not");
     size_t need = kw_engine_blob_len(format_of(mechanism->mechanism), k->key.spec.len);
     INPUT_MUST(*len == need && need > 0, "C_WrapKey tells another length");
@@ -411,9 +440,9 @@ static void op_unwrap(struct face *f)
     CK_ULONG len = 0;
     CK_SESSION_HANDLE handle = ledger_pick_session(&f->ledger, &f->in);
     CK_MECHANISM *mechanism = grammar_mechanism(&f->in, wraps, sizeof wraps / sizeof wraps[0]);
-    CK_OBJECT_HANDLE cmk = ledger_pick_object(&f->ledger, &f->in, true);
+    CK_OBJECT_HANDLE cmk = ledger_pick_object(&f->ledger, &f->in, handle, true);
     CK_BYTE *blob = pick_blob(f, &len);
-    struct grammar_template t = grammar_template(&f->in);
+    struct grammar_template t = grammar_template(&f->in, GRAMMAR_UNWRAP);
     CK_OBJECT_HANDLE *out = face_place(f, sizeof *out);
     FACE_CALL(f, rv, C_UnwrapKey, handle, mechanism, cmk, blob, len, t.items, t.count, out);
     face_check_place(rv, out, sizeof *out);
@@ -438,7 +467,7 @@ static void op_unwrap(struct face *f)
 }
 
 face_op *const face_object_ops[] = {
-    op_find_all, op_create, op_generate, op_wrap, op_unwrap,    op_create, op_generate, op_wrap,       op_unwrap,
+    op_begin,    op_create, op_generate, op_wrap, op_unwrap,    op_create, op_generate, op_wrap,       op_unwrap,
     op_get,      op_set,    op_destroy,  op_size, op_find_init, op_find,   op_find_final, op_get,      op_find_all,
 };
 const size_t face_object_count = sizeof face_object_ops / sizeof face_object_ops[0];

@@ -134,18 +134,24 @@ static CK_ATTRIBUTE *next(struct grammar_template *t, CK_ATTRIBUTE_TYPE type)
     return a;
 }
 
+enum { LENGTH = 2, VALUE = 4, ANYHOW = 2048 | 4096 };
+
 /* What brokers send: bits of `choice` say which attributes and which values. */
-static void usual(struct input *in, struct grammar_template *t)
+static void usual(struct input *in, struct grammar_template *t, enum grammar_purpose purpose)
 {
     static const CK_ULONG lengths[] = {16, 24, 32, 0, 1, 20, 64, 512};
     unsigned choice = (unsigned)input_number(in, 2);
     CK_ULONG len = lengths[choice >> 13];
+    if ((choice & ANYHOW) != ANYHOW) {
+        choice |= purpose == GRAMMAR_GENERATE ? LENGTH : purpose == GRAMMAR_CREATE ? VALUE : 0U;
+        choice &= purpose == GRAMMAR_GENERATE || purpose == GRAMMAR_UNWRAP ? ~(unsigned)VALUE : ~0U;
+    }
     set_number(in, next(t, CKA_CLASS), CKO_SECRET_KEY);
     set_number(in, next(t, CKA_KEY_TYPE), (choice & 1) != 0 ? CKK_GENERIC_SECRET : CKK_AES);
-    if ((choice & 2) != 0) {
+    if ((choice & LENGTH) != 0) {
         set_number(in, next(t, CKA_VALUE_LEN), len);
     }
-    if ((choice & 4) != 0) {
+    if ((choice & VALUE) != 0) {
         CK_ATTRIBUTE *a = next(t, CKA_VALUE);
         a->pValue = input_take(in, len);
         a->ulValueLen = len;
@@ -193,14 +199,14 @@ static struct grammar_template finish(struct input *in, const struct grammar_tem
     return out;
 }
 
-struct grammar_template grammar_template(struct input *in)
+struct grammar_template grammar_template(struct input *in, enum grammar_purpose purpose)
 {
     CK_ATTRIBUTE items[GRAMMAR_ITEMS_MAX];
     struct grammar_template t = {items, 0};
     size_t form = input_below(in, 4);
     size_t more = 0;
     if (form < 3) {
-        usual(in, &t);
+        usual(in, &t, purpose);
     }
     if (form > 1) {
         more = input_below(in, 10);

@@ -23,8 +23,9 @@ struct grammar_template {
 CK_ATTRIBUTE_TYPE grammar_type(struct input *in);
 CK_ULONG grammar_length(struct input *in); /* at least GRAMMAR_ABSURD */
 
-/* For C_CreateObject, C_GenerateKey, C_UnwrapKey, C_SetAttributeValue and C_FindObjectsInit. */
-struct grammar_template grammar_template(struct input *in);
+/* What a template is for: mostly the attributes that this call needs are there, and those that spoil it are not. */
+enum grammar_purpose { GRAMMAR_CREATE, GRAMMAR_GENERATE, GRAMMAR_UNWRAP, GRAMMAR_OTHER };
+struct grammar_template grammar_template(struct input *in, enum grammar_purpose purpose);
 /* For C_GetAttributeValue: rooms to be filled. */
 struct grammar_template grammar_question(struct input *in);
 

@@ -136,13 +136,14 @@ CK_SESSION_HANDLE ledger_pick_session(struct ledger *l, struct input *in)
     return choice >= 244 && choice < 252 ? spoil(handle, in) : handle;
 }
 
-CK_OBJECT_HANDLE ledger_pick_object(struct ledger *l, struct input *in, bool cmk)
+CK_OBJECT_HANDLE ledger_pick_object(struct ledger *l, struct input *in, CK_SESSION_HANDLE session, bool cmk)
 {
+    const struct ledger_session *s = ledger_session(l, session);
     size_t choice = input_byte(in);
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     if (l->object_count > 0) {
         const struct ledger_object *o = &l->objects[choice % l->object_count];
-        for (size_t i = 0; choice < 224 && i < l->object_count && (!o->alive || o->cmk != cmk); i++) {
+        for (size_t i = 0; choice < 224 && i < l->object_count && (!o->alive || o->cmk != cmk || (s != NULL && o->slot != s->slot)); i++) {
             o = &l->objects[(choice + i) % l->object_count];
         }
         handle = o->handle;

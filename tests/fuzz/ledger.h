@@ -24,6 +24,7 @@ struct ledger_object {
     CK_SESSION_HANDLE owner; /* of a session object; else 0 */
     bool alive;              /* false: it must never be served again. true: it may be gone in the token */
     bool cmk;
+    bool gone;                /* a data key that was gone in the token when its handle was found: nothing is known of it */
     uint32_t version;         /* of a CMK */
     struct recording_key key; /* of a data key: what it really is */
 };
@@ -64,8 +65,8 @@ void ledger_logout(struct ledger *l, size_t slot);
 void ledger_close(struct ledger *l, struct ledger_session *s);
 void ledger_finalize(struct ledger *l);
 
-/* A handle to call with: mostly a live one, else a dead one, another one's neighbour, or none. */
+/* A handle to call with: mostly a live one (of the session's slot), else a dead one, another one's neighbour, or none. */
 CK_SESSION_HANDLE ledger_pick_session(struct ledger *l, struct input *in);
-CK_OBJECT_HANDLE ledger_pick_object(struct ledger *l, struct input *in, bool cmk);
+CK_OBJECT_HANDLE ledger_pick_object(struct ledger *l, struct input *in, CK_SESSION_HANDLE session, bool cmk);
 
 #endif

@@ -1,19 +1,13 @@
 /*
  * face_test.c: the C_* functions over the recording engine (../fuzz): memory that runs out at every allocation, a backing token that
- * fails with every code, and other calls that come between the two halves of a call.
- *
- * The program is linked with --wrap for the allocating functions and for some of the engine's, so a case can let one allocation fail
- * or do something in the middle of an engine call, where the face holds no lock.
+ * fails with every code, and other calls that come between the two halves of a call (upset.h).
  */
-#include <stdint.h>
-#include <sys/mman.h>
-
 #include "cryptoki.h"
-#include "digest.h"
 #include "error.h"
 #include "recording_engine.h"
 #include "scratch.h"
 #include "secret.h"
+#include "upset.h"
 
 #define KW_FUNCTION(table, name, gate, call, parameters) CK_RV name parameters;
 #include "functions.def"
@@ -21,121 +15,6 @@
 
 #define COUNT_OF(rows) (sizeof(rows) / sizeof(rows)[0])
 #define A(type, value) {(type), &(value), sizeof(value)}
-
-/* --- memory ------------------------------------------------------------------------------------------------------------------ */
-
-static long shortage = -1; /* the allocation that fails, counted down; negative: none */
-static bool starved;
-
-static bool runs_out(void)
-{
-    bool now = shortage == 0;
-    shortage -= shortage >= 0;
-    starved |= now;
-    return now;
-}
-
-#define ALLOCATOR(type, name, none, parameters, arguments) \
-    type __real_##name parameters;                         \
-    type __wrap_##name parameters;                         \
-    type __wrap_##name parameters                          \
-    {                                                      \
-        return runs_out() ? (none) : __real_##name arguments; \
-    }
-ALLOCATOR(void *, malloc, NULL, (size_t size), (size))
-ALLOCATOR(void *, calloc, NULL, (size_t count, size_t size), (count, size))
-ALLOCATOR(void *, realloc, NULL, (void *old, size_t size), (old, size))
-ALLOCATOR(void *, reallocarray, NULL, (void *old, size_t count, size_t size), (old, count, size))
-ALLOCATOR(char *, strdup, NULL, (const char *text), (text))
-ALLOCATOR(int, mlock, -1, (const void *at, size_t size), (at, size))
-ALLOCATOR(void *, mmap, MAP_FAILED, (void *at, size_t size, int protect, int flags, int fd, off_t offset),
-          (at, size, protect, flags, fd, offset))
-
-/* --- what happens meanwhile ---------------------------------------------------------------------------------------------------- */
-
-static void (*meanwhile)(void); /* once, in the middle of the next engine call that is wrapped */
-
-static void let_it_happen(void)
-{
-    void (*now)(void) = meanwhile;
-    meanwhile = NULL;
-    if (now != NULL) {
-        now();
-    }
-}
-
-struct kw_rv __real_kw_engine_make(struct kw_engine *e, size_t slot, const struct kw_secret *value, struct kw_dek *dek);
-struct kw_rv __wrap_kw_engine_make(struct kw_engine *e, size_t slot, const struct kw_secret *value, struct kw_dek *dek);
-struct kw_rv __wrap_kw_engine_make(struct kw_engine *e, size_t slot, const struct kw_secret *value, struct kw_dek *dek)
-{
-    struct kw_rv r = __real_kw_engine_make(e, slot, value, dek);
-    let_it_happen();
-    return r;
-}
-
-struct kw_rv __real_kw_engine_destroy(struct kw_engine *e, size_t slot, const struct kw_dek *dek);
-struct kw_rv __wrap_kw_engine_destroy(struct kw_engine *e, size_t slot, const struct kw_dek *dek);
-struct kw_rv __wrap_kw_engine_destroy(struct kw_engine *e, size_t slot, const struct kw_dek *dek)
-{
-    let_it_happen();
-    return __real_kw_engine_destroy(e, slot, dek);
-}
-
-struct listener {
-    kw_engine_each_version *version;
-    kw_engine_each_dek *dek;
-    void *data;
-};
-
-static void hear_version(void *data, const struct kw_version *version)
-{
-    struct listener *l = data;
-    let_it_happen();
-    l->version(l->data, version);
-}
-
-static void hear_dek(void *data, const struct kw_dek *dek)
-{
-    struct listener *l = data;
-    let_it_happen();
-    l->dek(l->data, dek);
-}
-
-struct kw_rv __real_kw_engine_versions(struct kw_engine *e, size_t slot, kw_engine_each_version *each, void *data);
-struct kw_rv __wrap_kw_engine_versions(struct kw_engine *e, size_t slot, kw_engine_each_version *each, void *data);
-struct kw_rv __wrap_kw_engine_versions(struct kw_engine *e, size_t slot, kw_engine_each_version *each, void *data)
-{
-    struct listener l = {.version = each, .data = data};
-    return __real_kw_engine_versions(e, slot, hear_version, &l);
-}
-
-struct kw_rv __real_kw_engine_deks(struct kw_engine *e, size_t slot, kw_engine_each_dek *each, void *data);
-struct kw_rv __wrap_kw_engine_deks(struct kw_engine *e, size_t slot, kw_engine_each_dek *each, void *data);
-struct kw_rv __wrap_kw_engine_deks(struct kw_engine *e, size_t slot, kw_engine_each_dek *each, void *data)
-{
-    struct listener l = {.dek = each, .data = data};
-    return __real_kw_engine_deks(e, slot, hear_dek, &l);
-}
-
-/* --- the digest that names slots ------------------------------------------------------------------------------------------------ */
-
-static enum { DIGEST_TRUE, DIGEST_FAILS, DIGEST_COLLIDES } digest;
-
-struct kw_rv __real_kw_digest_sha256(const void *const parts[], const size_t lens[], size_t count, uint8_t out[KW_SHA256_SIZE]);
-struct kw_rv __wrap_kw_digest_sha256(const void *const parts[], const size_t lens[], size_t count, uint8_t out[KW_SHA256_SIZE]);
-struct kw_rv __wrap_kw_digest_sha256(const void *const parts[], const size_t lens[], size_t count, uint8_t out[KW_SHA256_SIZE])
-{
-    if (digest == DIGEST_FAILS) {
-        return KW_FAIL(CKR_GENERAL_ERROR, "told to fail");
-    }
-    struct kw_rv r = __real_kw_digest_sha256(parts, lens, count, out);
-    if (digest == DIGEST_COLLIDES && count == 3 && *(const unsigned char *)parts[2] == 0) {
-        memset(out, 1, 4); /* the id of each first try */
-    }
-    return r;
-}
-
-/* --- a caller -------------------------------------------------------------------------------------------------------------------- */
 
 static CK_SLOT_ID slots[RECORDING_SLOTS];
 static CK_SESSION_HANDLE session;
@@ -246,8 +125,6 @@ static CK_RV unwrap(CK_OBJECT_HANDLE cmk, CK_BBOOL sensitive, CK_ULONG len, CK_O
     CK_ATTRIBUTE t[] = {A(CKA_CLASS, class), A(CKA_KEY_TYPE, type), A(CKA_SENSITIVE, sensitive), A(CKA_VALUE_LEN, len)};
     return C_UnwrapKey(session, &m, cmk, blob, blob_len, t, len == 0 ? 3 : 4, key);
 }
-
-/* --- memory runs out ----------------------------------------------------------------------------------------------------------- */
 
 static CK_OBJECT_HANDLE script_cmk;
 static CK_OBJECT_HANDLE script_keys[5];
@@ -415,13 +292,13 @@ static const struct {
 static bool run_short_of_memory(long nth)
 {
     recording_reset();
-    shortage = nth;
-    starved = false;
+    upset_shortage = nth;
+    upset_starved = false;
     for (size_t i = 0; i < COUNT_OF(script); i++) {
         for (unsigned n = 0; n < script[i].times; n++) {
-            bool before = starved;
+            bool before = upset_starved;
             CK_RV rv = script[i].call();
-            bool short_now = starved && !before;
+            bool short_now = upset_starved && !before;
             if (rv != CKR_OK && !(short_now && rv == CKR_HOST_MEMORY)) {
                 (void)printf("\n    %s with allocation %ld failing: %s\n", script[i].name, nth, kw_error_name(rv));
                 CU_FAIL("an answer that is neither CKR_OK nor CKR_HOST_MEMORY");
@@ -432,11 +309,11 @@ static bool run_short_of_memory(long nth)
             }
         }
     }
-    shortage = -1;
+    upset_shortage = -1;
     CU_ASSERT_EQUAL(C_Finalize(NULL), CKR_OK);
     CU_ASSERT_EQUAL(kw_secret_alive(), 0);
     CU_ASSERT_EQUAL(recording_session_keys(), 0);
-    return starved;
+    return upset_starved;
 }
 
 static void each_allocation_may_fail(void)
@@ -447,8 +324,6 @@ static void each_allocation_may_fail(void)
     }
     CU_ASSERT_TRUE(n > 100 && n < 2000); /* the script has at least a hundred allocations, and an end */
 }
-
-/* --- the backing token fails ------------------------------------------------------------------------------------------------------ */
 
 static CK_OBJECT_HANDLE fault_cmk;
 static CK_OBJECT_HANDLE fault_key;
@@ -610,8 +485,6 @@ static void an_unwrapped_key_has_the_length_that_was_asked_for(void)
     end();
 }
 
-/* --- something happens meanwhile ------------------------------------------------------------------------------------------------------ */
-
 static CK_SESSION_HANDLE other;
 static CK_OBJECT_HANDLE victim;
 static CK_OBJECT_HANDLE seen;
@@ -659,7 +532,7 @@ static void a_key_is_not_left_behind_when_its_session_ends_meanwhile(void)
     CK_OBJECT_HANDLE key = 77;
     for (enum home home = MEMORY; home <= PERSISTENT; home++) {
         begin_with_two();
-        meanwhile = close_the_session;
+        upset_meanwhile = close_the_session;
         CU_ASSERT_EQUAL(generate(home, &key), CKR_SESSION_HANDLE_INVALID);
         CU_ASSERT_EQUAL(recording_session_keys(), 0);
         CU_ASSERT_EQUAL(kw_secret_alive(), 0);
@@ -668,7 +541,7 @@ static void a_key_is_not_left_behind_when_its_session_ends_meanwhile(void)
         end();
     }
     begin_with_two();
-    meanwhile = log_the_slot_out;
+    upset_meanwhile = log_the_slot_out;
     CU_ASSERT_EQUAL(generate(MEMORY, &key), CKR_USER_NOT_LOGGED_IN);
     CU_ASSERT_EQUAL(key, 77);
     end();
@@ -678,7 +551,7 @@ static void a_key_that_a_search_found_first_has_one_handle(void)
 {
     CK_OBJECT_HANDLE key = 0;
     begin_with_two();
-    meanwhile = search_elsewhere;
+    upset_meanwhile = search_elsewhere;
     CU_ASSERT_EQUAL(generate(PERSISTENT, &key), CKR_OK);
     CU_ASSERT_EQUAL(key, seen);
     CU_ASSERT_EQUAL(C_DestroyObject(session, key), CKR_OK);
@@ -693,20 +566,20 @@ static void a_search_is_overtaken(void)
     CK_ULONG count = 0;
     begin_with_two();
     CU_ASSERT_EQUAL(generate(PERSISTENT, &key), CKR_OK);
-    meanwhile = search_elsewhere; /* a reading that begins later and ends earlier */
+    upset_meanwhile = search_elsewhere; /* a reading that begins later and ends earlier */
     CU_ASSERT_EQUAL(C_FindObjectsInit(session, NULL, 0), CKR_OK);
     CU_ASSERT_EQUAL(C_FindObjects(session, list, 4, &count), CKR_OK);
     CU_ASSERT_EQUAL(count, 2);
     CU_ASSERT_EQUAL(C_FindObjectsFinal(session), CKR_OK);
-    meanwhile = cancel_the_search;
+    upset_meanwhile = cancel_the_search;
     CU_ASSERT_EQUAL(C_FindObjectsInit(session, NULL, 0), CKR_OK);
     CU_ASSERT_EQUAL(C_FindObjectsFinal(session), CKR_OPERATION_NOT_INITIALIZED);
-    meanwhile = search_anew;
+    upset_meanwhile = search_anew;
     CU_ASSERT_EQUAL(C_FindObjectsInit(session, NULL, 0), CKR_OK);
     CU_ASSERT_EQUAL(C_FindObjects(session, list, 4, &count), CKR_OK);
     CU_ASSERT_EQUAL(count, 2); /* of the second search */
     CU_ASSERT_EQUAL(C_FindObjectsFinal(session), CKR_OK);
-    meanwhile = log_the_slot_out;
+    upset_meanwhile = log_the_slot_out;
     CU_ASSERT_EQUAL(C_FindObjectsInit(session, cmks, 1), CKR_USER_NOT_LOGGED_IN);
     CU_ASSERT_EQUAL(C_FindObjectsFinal(session), CKR_OPERATION_NOT_INITIALIZED);
     end();
@@ -716,16 +589,14 @@ static void an_object_is_destroyed_once(void)
 {
     begin_with_two();
     CU_ASSERT_EQUAL(generate(TOKEN_HOME, &victim), CKR_OK);
-    meanwhile = destroy_it_twice;
+    upset_meanwhile = destroy_it_twice;
     CU_ASSERT_EQUAL(C_DestroyObject(session, victim), CKR_OK);
     CU_ASSERT_EQUAL(generate(TOKEN_HOME, &victim), CKR_OK);
-    meanwhile = close_the_session; /* which destroys it as well */
+    upset_meanwhile = close_the_session; /* which destroys it as well */
     CU_ASSERT_EQUAL(C_DestroyObject(session, victim), CKR_OBJECT_HANDLE_INVALID);
     CU_ASSERT_EQUAL(recording_session_keys(), 0);
     end();
 }
-
-/* --- numbers ------------------------------------------------------------------------------------------------------------------------- */
 
 static void a_slot_has_65536_sessions_at_most(void)
 {
@@ -748,11 +619,11 @@ static void slots_whose_names_collide_have_ids_of_their_own(void)
     CK_SLOT_ID ids[2][RECORDING_SLOTS];
     for (size_t i = 0; i < 2; i++) {
         CK_ULONG count = RECORDING_SLOTS;
-        digest = DIGEST_COLLIDES;
+        upset_digest = UPSET_DIGEST_COLLIDES;
         recording_reset();
         CU_ASSERT_EQUAL(C_Initialize(NULL), CKR_OK);
         CU_ASSERT_EQUAL(C_GetSlotList(CK_FALSE, ids[i], &count), CKR_OK);
-        digest = DIGEST_TRUE;
+        upset_digest = UPSET_DIGEST_TRUE;
         end();
     }
     CU_ASSERT_EQUAL(memcmp(ids[0], ids[1], sizeof ids[0]), 0);
@@ -761,9 +632,9 @@ static void slots_whose_names_collide_have_ids_of_their_own(void)
             CU_ASSERT_NOT_EQUAL(ids[0][i], ids[0][k]);
         }
     }
-    digest = DIGEST_FAILS;
+    upset_digest = UPSET_DIGEST_FAILS;
     CU_ASSERT_EQUAL(C_Initialize(NULL), CKR_GENERAL_ERROR);
-    digest = DIGEST_TRUE;
+    upset_digest = UPSET_DIGEST_TRUE;
     CU_ASSERT_EQUAL(C_GetInfo(NULL), CKR_CRYPTOKI_NOT_INITIALIZED);
 }
 
