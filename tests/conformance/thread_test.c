@@ -114,8 +114,9 @@ static void search_in_the_shared_session(struct crew_worker *w)
     for (int i = 0; i < ROUNDS; i++) {
         (void)crew_note(w, p11->C_FindObjectsInit(w->session, NULL, 0));
         (void)crew_note(w, p11->C_FindObjects(w->session, list, 64, &n));
-        (void)crew_note(w, w->number % 8 < 4 ? p11->C_FindObjectsFinal(w->session)
-                                             : p11->C_SessionCancel(w->session, 0x40UL /* CKF_FIND_OBJECTS */));
+        (void)crew_note(w, w->number % 8 < 4
+                               ? p11->C_FindObjectsFinal(w->session)
+                               : p11->C_SessionCancel(w->session, 0x40UL /* CKF_FIND_OBJECTS */));
     }
 }
 

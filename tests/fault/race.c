@@ -205,8 +205,8 @@ static int run_worker(const struct fixture *f, int number)
     while (!atomic_load(&board->stop)) {
         unsigned long before = atomic_load(&w.book->refused[DISABLED]);
         ways[number % 3](&w);
-        if (atomic_load(&w.book->refused[DISABLED]) != before) {
-            (void)usleep(500); /* refused is refused; leave the processor to the command */
+        if (atomic_load(&w.book->refused[DISABLED]) != before || atomic_load(&board->stage) == CHANGING) {
+            (void)usleep(1000); /* leave the processor to the commands; the disable itself meets no pause */
         }
     }
     return f->calls->C_Finalize(NULL) == CKR_OK ? 0 : 1;
