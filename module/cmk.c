@@ -13,7 +13,7 @@
 /* What every canary holds: 16 bytes, known to everybody. */
 static const uint8_t canary_plain[16] = "keyward canary 1";
 
-enum { FIND_BATCH = 16, FRESH_MS = 1000, DOUBT_TRIES = 12, DOUBT_US = 3000 };
+enum { FIND_BATCH = 16, FRESH_MS = 1000, RESTLESS_MS = 3000, DOUBT_TRIES = 12, DOUBT_US = 3000 };
 
 /* The canary that a version had when it was proven. Somebody with the PIN can put another key with another canary in its place; this
  * process does not take it for the same version any more. It also is the canary of an adopted key, whose CKA_ID has no room for one. */
@@ -28,6 +28,7 @@ struct kw_cmk {
     pthread_mutex_t lock;
     struct kw_snapshot *latest;
     struct timespec read_at;
+    struct timespec changed_at; /* when a reading last differed from the one before; zero: never */
     atomic_bool reopened; /* for having found no key at all */
     size_t pin_count;
     size_t pin_room;
@@ -499,6 +500,26 @@ static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct k
     return r;
 }
 
+static bool differs(const struct kw_snapshot *a, const struct kw_snapshot *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++) {
+        const struct kw_cmk_entry *x = &a->entries[i];
+        const struct kw_cmk_entry *y = &b->entries[i];
+        same = x->may_wrap == y->may_wrap && x->may_unwrap == y->may_unwrap && x->full_id_len == y->full_id_len &&
+               memcmp(x->full_id, y->full_id, x->full_id_len) == 0;
+    }
+    return !same;
+}
+
+bool kw_cmk_is_restless(struct kw_cmk *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool restless = c->changed_at.tv_sec != 0 && kw_clock_since(&c->changed_at) < RESTLESS_MS;
+    pthread_mutex_unlock(&c->lock);
+    return restless;
+}
+
 struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out)
 {
     const struct timespec now = kw_clock_in(0);
@@ -522,6 +543,9 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
         return r;
     }
     pthread_mutex_lock(&c->lock);
+    if (c->latest != NULL && differs(c->latest, s)) {
+        c->changed_at = now;
+    }
     carry_proofs(c->latest, s);
     report_changes(c, lease, c->latest, s);
     kw_snapshot_put(c->latest);

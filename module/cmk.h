@@ -53,6 +53,9 @@ const char *kw_cmk_label(const struct kw_cmk *c);
 KW_MUST_USE struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out);
 void kw_snapshot_put(struct kw_snapshot *s);
 
+/* Whether somebody has changed the versions in the last seconds: then SoftHSM fails now and then for no reason. */
+bool kw_cmk_is_restless(struct kw_cmk *c);
+
 /* The entry of a version, borrowed from the snapshot; NULL when there is none. */
 struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version);
 

@@ -237,10 +237,10 @@ static struct kw_rv conclude(struct kw_lease *lease, struct kw_cmk *cmk, const s
 
 /*
  * First with the versions as they were known a moment ago, then, if nothing opened it, with the versions as they are now: a rotation or an
- * `enable` in another process must not look like a bad blob. And once more after a pause: while another process writes a key, SoftHSM fails now
- * and then for no reason. Every bad blob takes the same way, with the same number of calls.
+ * `enable` in another process must not look like a bad blob. While somebody writes keys, SoftHSM fails now and then for no
+ * reason: then twice more, with a pause. Every bad blob takes the same way at the same time, with the same number of calls.
  */
-enum { PASSES = 3, PAUSE_US = 2000 };
+enum { PASSES = 4, PAUSE_US = 2000 };
 
 struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_unwrapping *u,
                                struct kw_dek *dek)
@@ -252,7 +252,7 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
         return r;
     }
     o.mechanism = proof.mechanism;
-    for (int pass = 0; pass < PASSES; pass++) {
+    for (int pass = 0, last = 1; pass <= last; pass++) {
         struct kw_snapshot *s = NULL;
         struct tally tally;
         r = kw_cmk_get(lease, cmk, pass > 0 || lease->attempt > 0, &s);
@@ -260,14 +260,17 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
             return r;
         }
         bool over = open_with_any(lease, cmk, s, &o, &tally, &r);
-        if (!over && pass == PASSES - 1) {
+        last = kw_cmk_is_restless(cmk) ? PASSES - 1 : last;
+        if (!over && pass == last) {
             r = conclude(lease, cmk, &tally);
         }
         kw_snapshot_put(s);
         if (over) {
             break;
         }
-        (void)usleep(pass > 0 && pass < PASSES - 1 ? PAUSE_US : 0);
+        if (pass > 0 && pass < last) {
+            (void)usleep(PAUSE_US);
+        }
     }
     return r;
 }

@@ -216,6 +216,48 @@ static void before_login_nothing_is_found(void)
     leave();
 }
 
+/* A persistent key that this library has never seen is found whatever the search asks for first. */
+static void every_search_reads_the_token(void)
+{
+    const CK_ULONG secret = number(CKO_SECRET_KEY);
+    const CK_ULONG aes = number(CKK_AES);
+    const CK_ULONG sixteen = number(16);
+    const CK_BBOOL yes = CK_TRUE;
+    const CK_BBOOL no = CK_FALSE;
+    const struct {
+        const char *what;
+        CK_ATTRIBUTE_TYPE type;
+        const void *bytes;
+        CK_ULONG len;
+        long found;
+    } rows[] = {
+        {"CKA_TOKEN", CKA_TOKEN, &yes, 1, 2},
+        {"CKA_PRIVATE", CKA_PRIVATE, &yes, 1, 2},
+        {"CKA_CLASS", CKA_CLASS, &secret, sizeof secret, 2},
+        {"CKA_KEY_TYPE", CKA_KEY_TYPE, &aes, sizeof aes, 2},
+        {"CKA_LABEL", CKA_LABEL, "c1", 2, 1},
+        {"CKA_ID", CKA_ID, "c", 1, 1},
+        {"CKA_WRAP", CKA_WRAP, &no, 1, 1},
+        {"CKA_UNWRAP", CKA_UNWRAP, &no, 1, 1},
+        {"CKA_EXTRACTABLE", CKA_EXTRACTABLE, &yes, 1, 1},
+        {"CKA_SENSITIVE", CKA_SENSITIVE, &yes, 1, 2},
+        {"CKA_VALUE_LEN", CKA_VALUE_LEN, &sixteen, sizeof sixteen, 1},
+        {"CKA_DECRYPT", CKA_DECRYPT, &no, 1, 2},
+    };
+    begin();
+    leave();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct form t = {0};
+        form_bytes(&t, rows[i].type, rows[i].bytes, rows[i].len);
+        session = enter("alpha");
+        CHECK(caller_count(world, session, &t) == rows[i].found,
+              chapter_join("5.7.7: the first search", rows[i].what));
+        leave();
+    }
+    session = enter("alpha");
+    end();
+}
+
 /* Strangers in the backing token: another slot's key, and keys of somebody else. */
 static int plant_strangers(const struct outside_token *t, void *data)
 {
@@ -288,6 +330,7 @@ int main(void)
         {"searches of two sessions are independent", searches_of_two_sessions_are_independent},
         {"objects may go while a search is active", objects_may_go_while_a_search_is_active},
         {"before login nothing is found", before_login_nothing_is_found},
+        {"every search reads the token", every_search_reads_the_token},
         {"strangers in the backing token are not seen", strangers_in_the_backing_token_are_not_seen},
         {"a slot without a CMK finds nothing", a_slot_without_a_CMK_finds_nothing},
         CU_TEST_INFO_NULL,

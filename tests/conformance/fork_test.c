@@ -29,7 +29,7 @@ static bool needs_no_library(const char *name)
 /* Every function with the parent's session handle as its first argument. */
 static bool all_say_not_initialized(CK_SESSION_HANDLE session)
 {
-    CK_RV (*f)
+    CK_RV(*f)
     (CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG, CK_ULONG);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         memcpy(&f, (const char *)p11 + rows[i].offset, sizeof f);
@@ -193,6 +193,32 @@ static void a_fork_in_the_middle_of_a_search(void)
     leave();
 }
 
+/* The parent is logged in to the vendor's module with the right PIN; to the child that proves nothing. */
+static int child_with_a_wrong_PIN(void *arg)
+{
+    CK_UTF8CHAR right[] = FIXTURE_PIN;
+    CK_UTF8CHAR wrong[] = "4321";
+    (void)arg;
+    STEP(p11->C_Initialize(NULL) == CKR_OK);
+    CK_SESSION_HANDLE session = caller_open(world, "asking");
+    STEP(session != 0);
+    STEP(p11->C_Login(session, CKU_USER, wrong, 4) == CKR_PIN_INCORRECT);
+    STEP(p11->C_Login(session, CKU_USER, right, 4) == CKR_OK);
+    STEP(caller_generate(world, session, CKK_AES, 32) != 0);
+    STEP(p11->C_Finalize(NULL) == CKR_OK);
+    return 0;
+}
+
+static void the_login_of_the_parent_is_no_proof_in_the_child(void)
+{
+    CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");
+    CK_SESSION_HANDLE session = caller_enter(world, "asking");
+    CHECK(session != 0, "the parent is logged in with a PIN of its own");
+    CHECK(child_run(child_with_a_wrong_PIN, NULL, PATIENCE), "HSM-FACTS: a child does not inherit the login");
+    CHECK(caller_generate(world, session, CKK_AES, 32) != 0, "the parent is still logged in");
+    leave();
+}
+
 /* Forks while other threads are inside Keyward and inside the vendor's module. */
 
 static atomic_bool stop;
@@ -250,11 +276,14 @@ static void forks_while_other_threads_work(void)
 
 int main(void)
 {
-    static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1"}, {0}};
+    static const struct fixture_slot slots[] = {
+        {.name = "alpha", .tokens = "eu-1"}, {.name = "asking", .tokens = "eu-2", .ask_pin = true}, {0}};
     CU_TestInfo tests[] = {
         {"a child begins anew and the parent goes on", a_child_begins_anew_and_the_parent_goes_on},
         {"a child of a parent that is not initialized", a_child_of_a_parent_that_is_not_initialized},
         {"a fork in the middle of a search", a_fork_in_the_middle_of_a_search},
+        {"the login of the parent is no proof in the child",
+         the_login_of_the_parent_is_no_proof_in_the_child},
         {"forks while other threads work", forks_while_other_threads_work},
         CU_TEST_INFO_NULL,
     };

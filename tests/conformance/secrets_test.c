@@ -196,6 +196,35 @@ static void a_living_key_is_locked_not_dumped_and_not_inherited(void)
     check_gone(needle, KEY, false, "after C_Finalize");
 }
 
+/* Locks of memory are not inherited: a child that uses the library must have places of its own. */
+static int live_in_child(void *arg)
+{
+    struct memory_scan_hit hit;
+    uint8_t value[KEY];
+    const unsigned n = *(const unsigned *)arg + 1;
+    STEP(p11->C_Initialize(NULL) == CKR_OK);
+    CK_SESSION_HANDLE s = caller_enter(world, "alpha");
+    memory_scan_needle(n, value, sizeof value);
+    STEP(s != 0 && caller_import(world, s, CKK_AES, value, sizeof value) != 0);
+    memory_scan_wipe(value, sizeof value);
+    STEP(memory_scan(n, KEY, false, &hit) == 1);
+    const char *flags = memory_scan_flags(hit.at);
+    STEP(SANITIZED || strstr(flags, " lo") != NULL);
+    STEP(strstr(flags, " dd") != NULL && strstr(flags, " wf") != NULL);
+    STEP(p11->C_Finalize(NULL) == CKR_OK);
+    STEP(memory_scan(n, KEY, false, &hit) == 0);
+    return 0;
+}
+
+static void a_key_of_a_forked_child_is_locked_as_well(void)
+{
+    session = enter("alpha");
+    (void)use(&homes[0], make(&homes[0]));
+    CHECK(child_run(live_in_child, &needle, PATIENCE), "a key that a forked child makes");
+    needle++;
+    leave();
+}
+
 /* PINs. */
 
 static int set_pin(const struct outside_token *t, void *data)
@@ -289,6 +318,7 @@ int main(void)
         {"refused keys are gone", refused_keys_are_gone},
         {"a living key is locked, not dumped and not inherited",
          a_living_key_is_locked_not_dumped_and_not_inherited},
+        {"a key of a forked child is locked as well", a_key_of_a_forked_child_is_locked_as_well},
         {"PINs do not stay", PINs_do_not_stay},
         {"the PIN of a file does not stay", the_PIN_of_a_file_does_not_stay},
         {"the log holds no secret", the_log_holds_no_secret},

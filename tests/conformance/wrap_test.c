@@ -360,6 +360,64 @@ static void C_WrapKey_judges_its_arguments(void)
     leave();
 }
 
+/* A key that may not be wrapped is not measured either; the answer does not wait for the token's own refusal. */
+static void what_may_not_be_wrapped_has_no_size(void)
+{
+    CK_OBJECT_HANDLE locked = 0;
+    struct form hard = {0};
+    begin("known");
+    form_bool(&hard, CKA_EXTRACTABLE, false);
+    form_ulong(&hard, CKA_VALUE_LEN, 32);
+    CHECK_RV(p11->C_GenerateKey(session, caller_mechanism(CKM_AES_KEY_GEN), hard.a, hard.count, &locked),
+             CKR_OK, "unextractable");
+    const CK_OBJECT_HANDLE keys[] = {locked, cmk};
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        CK_ULONG len = 77;
+        CHECK_EITHER(p11->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, keys[i], NULL, &len),
+                     CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE,
+                     "4.10: size query of what may not be wrapped");
+        CHECK(len == 77, "5.2: output untouched");
+    }
+    leave();
+}
+
+/* RFC 5649 pads to 8 bytes, so eight lengths have blobs of one size: only the content tells whether CKA_VALUE_LEN is true. */
+static void a_wrong_CKA_VALUE_LEN_is_found_in_the_content(void)
+{
+    static const size_t lengths[] = {25, 30, 31, 32};
+    uint8_t kek[32];
+    fixture_known_value(kek);
+    begin("known");
+    for (size_t real = 0; real < COUNT_OF(lengths); real++) {
+        for (size_t asked = 0; asked < COUNT_OF(lengths); asked++) {
+            for (int sealed = 0; sealed < 2; sealed++) {
+                uint8_t blob[ROOM];
+                CK_OBJECT_HANDLE key = 77;
+                struct form t = {0};
+                char what[80];
+                (void)snprintf(what, sizeof what, "%zu bytes unwrapped as %zu, sealed %d", lengths[real],
+                               lengths[asked], sealed);
+                size_t len = envelope_wrap(kek, 32, true, value, lengths[real], blob);
+                form_secret(&t, CKK_GENERIC_SECRET);
+                form_ulong(&t, CKA_VALUE_LEN, lengths[asked]);
+                form_bool(&t, CKA_SENSITIVE, sealed != 0);
+                CK_RV rv = p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP_KWP), cmk, blob, len,
+                                            t.a, t.count, &key);
+                if (real == asked) {
+                    CHECK_RV(rv, CKR_OK, what);
+                    continue;
+                }
+                CHECK_EITHER(rv, CKR_WRAPPED_KEY_INVALID, CKR_TEMPLATE_INCONSISTENT, what);
+                CHECK(key == 77, chapter_join("5.2: output untouched", what));
+            }
+        }
+    }
+    struct form all = {0};
+    CHECK(caller_count(world, session, &all) == 1 + 2 * (long)COUNT_OF(lengths),
+          "nothing is left of what was refused");
+    leave();
+}
+
 static bool is_ours(CK_MECHANISM_TYPE type)
 {
     return type == CKM_AES_KEY_WRAP || type == CKM_AES_KEY_WRAP_KWP || type == CKM_AES_KEY_WRAP_PAD;
@@ -581,6 +639,8 @@ int main(void)
         {"blobs of other tools open", blobs_of_other_tools_open},
         {"C_WrapKey follows the size convention", C_WrapKey_follows_the_size_convention},
         {"C_WrapKey judges its arguments", C_WrapKey_judges_its_arguments},
+        {"what may not be wrapped has no size", what_may_not_be_wrapped_has_no_size},
+        {"a wrong CKA_VALUE_LEN is found in the content", a_wrong_CKA_VALUE_LEN_is_found_in_the_content},
         {"no other mechanism wraps or unwraps", no_other_mechanism_wraps_or_unwraps},
         {"C_UnwrapKey judges its arguments", C_UnwrapKey_judges_its_arguments},
         {"both homes wrap to the same bytes", both_homes_wrap_to_the_same_bytes},
