@@ -495,7 +495,8 @@ static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct k
     if (kw_ok(r) && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
         kw_snapshot_put(*out);
         *out = NULL;
-        r = kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_FindObjects (no key)");
+        lease->failure = CKR_DEVICE_REMOVED;
+        r = KW_FAIL(CKR_DEVICE_REMOVED, "the token shows no key of this label; it is looked at anew");
     }
     return r;
 }

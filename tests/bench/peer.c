@@ -35,7 +35,7 @@ static void become_agent(const struct peer_plan *plan, int socket)
     char flag[] = "--role";
     char *argv[ARGUMENTS_MAX + 3];
     size_t count = 0;
-    while (plan->argv[count] != NULL && count < ARGUMENTS_MAX) {
+    while (count < ARGUMENTS_MAX && plan->argv[count] != NULL) {
         argv[count] = plan->argv[count];
         count++;
     }
