@@ -60,13 +60,6 @@ static void add_fences(struct kw_template *t, int fences, struct kw_template *in
     }
 }
 
-/* Whether another template may succeed after this answer. */
-static bool is_about_template(CK_RV rv)
-{
-    enum kw_class class = kw_error_class(rv);
-    return rv != CKR_OK && class != KW_CLASS_SESSION && class != KW_CLASS_DEVICE && class != KW_CLASS_LOGIN;
-}
-
 static struct kw_rv generate(struct kw_lease *lease, const struct kw_custody_plan *plan, const uint8_t *id,
                              CK_OBJECT_HANDLE *key)
 {
@@ -79,7 +72,7 @@ static struct kw_rv generate(struct kw_lease *lease, const struct kw_custody_pla
         kw_template_ulong(&t, CKA_VALUE_LEN, plan->bits / 8);
         add_fences(&t, fences, &inner);
         rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, key);
-        if (!is_about_template(rv)) {
+        if (!kw_parcel_is_about_template(rv)) {
             break;
         }
     }
@@ -193,86 +186,52 @@ void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *sour
 /* The public half of the transport key as numbers. */
 static struct kw_rv read_public(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_custody_receiver *out)
 {
-    CK_ATTRIBUTE t[] = {
-        {CKA_MODULUS, out->modulus, sizeof out->modulus},
-        {CKA_PUBLIC_EXPONENT, out->exponent, sizeof out->exponent},
-    };
-    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, t, 2);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_GetAttributeValue");
-    if (kw_ok(r) && (t[0].ulValueLen != sizeof out->modulus || t[1].ulValueLen > sizeof out->exponent)) {
-        r = not_as_asked(lease, "the transport key has another size");
-    }
-    out->exponent_len = kw_ok(r) ? t[1].ulValueLen : 0;
-    return r;
+    struct kw_rv r = kw_parcel_numbers(lease, key, &out->numbers);
+    return kw_ok(r) && out->numbers.modulus_len != KW_TRANSPORT_BYTES ? not_as_asked(lease, "the transport key has another size") : r;
 }
 
-struct kw_rv kw_custody_prepare(struct kw_lease *lease, struct kw_custody_receiver *out)
+/* A session key pair: the public half in pair[0], the private one, which only unwraps, in pair[1]. */
+static struct kw_rv generate_session_pair(struct kw_lease *lease, unsigned bits, bool extractable, CK_OBJECT_HANDLE pair[2])
 {
     static const uint8_t exponent[] = {1, 0, 1};
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
-    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
     struct kw_template pub = {0};
     struct kw_template priv = {0};
     kw_template_bool(&pub, CKA_TOKEN, 0);
-    kw_template_ulong(&pub, CKA_MODULUS_BITS, KW_TRANSPORT_BITS);
+    kw_template_ulong(&pub, CKA_MODULUS_BITS, bits);
     kw_template_bytes(&pub, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
     kw_template_bool(&pub, CKA_ENCRYPT, 0);
     kw_template_bool(&pub, CKA_VERIFY, 0);
     kw_template_bool(&pub, CKA_WRAP, 1);
-    kw_template_bool(&priv, CKA_TOKEN, 0);
-    kw_template_bool(&priv, CKA_PRIVATE, 1);
-    kw_template_bool(&priv, CKA_SENSITIVE, 1);
-    kw_template_bool(&priv, CKA_EXTRACTABLE, 0);
-    kw_template_bool(&priv, CKA_DECRYPT, 0);
-    kw_template_bool(&priv, CKA_SIGN, 0);
-    kw_template_bool(&priv, CKA_UNWRAP, 1);
+    kw_parcel_rsa(&priv, extractable);
     CK_RV rv = lease->call->C_GenerateKeyPair(lease->session, &mechanism, pub.items, pub.count, priv.items, priv.count,
-                                              &public_key, &out->private_key);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_GenerateKeyPair");
+                                              &pair[0], &pair[1]);
+    return kw_lease_check(lease, rv, "C_GenerateKeyPair");
+}
+
+struct kw_rv kw_custody_prepare(struct kw_lease *lease, struct kw_custody_receiver *out)
+{
+    CK_OBJECT_HANDLE pair[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    struct kw_rv r = generate_session_pair(lease, KW_TRANSPORT_BITS, false, pair);
     if (kw_ok(r)) {
+        out->private_key = pair[1];
         out->epoch = lease->epoch;
-        r = read_public(lease, public_key, out);
-        (void)lease->call->C_DestroyObject(lease->session, public_key);
+        r = read_public(lease, pair[0], out);
+        kw_parcel_destroy(lease, pair[0]);
     }
     return r;
 }
-
-/* OAEP with SHA-1, the one hash that every token of HSM-FACTS does; SHA-1 is no weakness inside OAEP. */
-static const CK_RSA_PKCS_OAEP_PARAMS oaep_sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
 
 struct kw_rv kw_custody_send(struct kw_lease *lease, const struct kw_custody_source *source,
                              const struct kw_custody_receiver *to, uint8_t *blob)
 {
-    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
-    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
-    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
-    CK_ULONG len = KW_TRANSPORT_BYTES;
-    struct kw_template t = {0};
     if (source->epoch != lease->epoch) {
         return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the first token was lost on the way");
     }
-    kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_WRAP, 1);
-    kw_template_bool(&t, CKA_ENCRYPT, 0);
-    kw_template_bool(&t, CKA_VERIFY, 0);
-    kw_template_bytes(&t, CKA_MODULUS, to->modulus, sizeof to->modulus);
-    kw_template_bytes(&t, CKA_PUBLIC_EXPONENT, to->exponent, to->exponent_len);
-    CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &public_key);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_CreateObject");
-    if (!kw_ok(r)) {
-        return r;
-    }
-    r = kw_lease_check(lease, lease->call->C_WrapKey(lease->session, &mechanism, public_key, source->key, blob, &len), "C_WrapKey");
-    (void)lease->call->C_DestroyObject(lease->session, public_key);
-    if (kw_ok(r) && len != KW_TRANSPORT_BYTES) {
-        r = not_as_asked(lease, "the wrapped key has another size");
-    }
-    return r;
+    return kw_parcel_wrap(lease, &to->numbers, source->key, blob);
 }
 
-static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_custody_wrapped *w, const struct kw_custody_plan *plan,
+static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_parcel_wrapped *w, const struct kw_custody_plan *plan,
                                    const uint8_t *id, CK_OBJECT_HANDLE *key)
 {
     CK_RV rv = CKR_GENERAL_ERROR;
@@ -282,14 +241,14 @@ static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_custo
         cmk_template(&t, plan, id);
         add_fences(&t, fences, &inner);
         rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t.items, t.count, key);
-        if (!is_about_template(rv)) {
+        if (!kw_parcel_is_about_template(rv)) {
             break;
         }
     }
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
-struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_custody_wrapped *wrapped, const struct kw_custody_plan *plan)
+struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *wrapped, const struct kw_custody_plan *plan)
 {
     uint8_t id[KW_CMK_FULL_ID];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
@@ -309,9 +268,9 @@ struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_
                                 const struct kw_custody_plan *plan)
 {
     CK_BYTE copy[KW_TRANSPORT_BYTES];
-    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
-    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
-    const struct kw_custody_wrapped wrapped = {&mechanism, receiver->private_key, copy, sizeof copy};
+    CK_RSA_PKCS_OAEP_PARAMS params;
+    CK_MECHANISM mechanism = kw_parcel_oaep(&params);
+    const struct kw_parcel_wrapped wrapped = {&mechanism, receiver->private_key, copy, sizeof copy};
     if (receiver->epoch != lease->epoch) {
         return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the token was lost on the way");
     }

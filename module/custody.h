@@ -8,6 +8,7 @@
 #define KW_CUSTODY_H
 
 #include "cmk.h"
+#include "parcel.h"
 
 /* A version to be made. */
 struct kw_custody_plan {
@@ -50,9 +51,7 @@ struct kw_custody_source {
 struct kw_custody_receiver {
     CK_OBJECT_HANDLE private_key;
     unsigned long epoch;
-    uint8_t modulus[KW_TRANSPORT_BYTES];
-    uint8_t exponent[8];
-    size_t exponent_len;
+    struct kw_parcel_public numbers;
 };
 
 KW_MUST_USE struct kw_rv kw_custody_begin(struct kw_lease *lease, unsigned bits, struct kw_custody_source *out);
@@ -66,16 +65,8 @@ KW_MUST_USE struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct
 /* In the source: destroys the session key. */
 void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *source);
 
-/* A wrapped key and what opens it, all borrowed; vendors do not write to the bytes. */
-struct kw_custody_wrapped {
-    CK_MECHANISM *mechanism;
-    CK_OBJECT_HANDLE key; /* of the lease's epoch */
-    CK_BYTE *bytes;
-    CK_ULONG len;
-};
-
 /* Unwraps it to the plan's version, unfinished, as kw_custody_generate leaves it. */
-KW_MUST_USE struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_custody_wrapped *wrapped,
+KW_MUST_USE struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *wrapped,
                                            const struct kw_custody_plan *plan);
 
 #endif

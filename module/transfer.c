@@ -5,23 +5,10 @@
 #include <sys/random.h>
 
 #include "log.h"
-#include "probe.h"
 #include "template.h"
 
-/* PKCS#11 3.2 section 6.1: what p11-kit's header lacks. */
-struct rsa_aes_params {
-    CK_ULONG bits; /* of the AES key */
-    CK_RSA_PKCS_OAEP_PARAMS *oaep;
-};
-
-static const CK_RSA_PKCS_OAEP_PARAMS oaep_sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED,
-                                                  NULL, 0};
-
-/* What the private half must be, stated when it is made and looked for when it is used. */
-static const struct {
-    CK_ATTRIBUTE_TYPE type;
-    CK_BBOOL want;
-} private_half[] = {
+/* What the private half must be. */
+static const struct kw_parcel_flag private_half[] = {
     {CKA_TOKEN, 1},   {CKA_PRIVATE, 1}, {CKA_SENSITIVE, 1}, {CKA_EXTRACTABLE, 0},
     {CKA_DECRYPT, 0}, {CKA_SIGN, 0},    {CKA_DERIVE, 0},    {CKA_UNWRAP, 1},
 };
@@ -35,193 +22,32 @@ static size_t transport_label(const char *label, char out[TRANSPORT_LABEL_MAX])
     return n < 0 || n >= TRANSPORT_LABEL_MAX ? 0 : (size_t)n;
 }
 
-/* An answer about the key or the file; the token is well. */
-static struct kw_rv answer(struct kw_lease *lease, struct kw_rv r)
+/* Reads the key at k->private_key and proves it. (HSM-FACTS rule 1: everything that was asked is read back.) */
+static struct kw_rv examine(struct kw_lease *lease, struct kw_transfer_key *k)
 {
-    lease->failure = CKR_OK;
-    return r;
-}
-
-/* Whether the failure is about the wrapped bytes or the key in them, and the token is well
- * (HSM-FACTS rule 7). */
-static bool is_about_key(struct kw_lease *lease)
-{
-    CK_TOKEN_INFO info;
-    switch (lease->failure) {
-    case CKR_ATTRIBUTE_VALUE_INVALID:
-    case CKR_DATA_INVALID:
-    case CKR_DATA_LEN_RANGE:
-    case CKR_KEY_SIZE_RANGE:
-    case CKR_UNWRAPPING_KEY_SIZE_RANGE:
-    case CKR_WRAPPING_KEY_SIZE_RANGE:
-        return true;
-    default:
-        return kw_error_class(lease->failure) == KW_CLASS_AMBIGUOUS &&
-               lease->call->C_GetTokenInfo(kw_lease_slot(lease), &info) == CKR_OK;
-    }
-}
-
-static void destroy(struct kw_lease *lease, CK_OBJECT_HANDLE key)
-{
-    if (key != CK_INVALID_HANDLE) {
-        (void)lease->call->C_DestroyObject(lease->session, key);
-    }
-}
-
-/* A session object of the public half. */
-static struct kw_rv create_public(struct kw_lease *lease, const struct kw_transfer_key *k,
-                                  CK_OBJECT_HANDLE *out)
-{
-    struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_WRAP, 1);
-    kw_template_bool(&t, CKA_ENCRYPT, 0);
-    kw_template_bool(&t, CKA_VERIFY, 0);
-    kw_template_bytes(&t, CKA_MODULUS, k->modulus, k->modulus_len);
-    kw_template_bytes(&t, CKA_PUBLIC_EXPONENT, k->exponent, k->exponent_len);
-    return kw_lease_check(lease, lease->call->C_CreateObject(lease->session, t.items, t.count, out),
-                          "C_CreateObject");
-}
-
-/* A secret session key that may be wrapped, or that only opens the second layer. */
-static void session_aes(struct kw_template *t, bool extractable)
-{
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
-    kw_template_bool(t, CKA_TOKEN, 0);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 1);
-    kw_template_bool(t, CKA_EXTRACTABLE, extractable);
-    kw_template_no_usage(t);
-}
-
-static struct kw_rv unwrap_session(struct kw_lease *lease, const struct kw_custody_wrapped *w,
-                                   struct kw_template *t, CK_OBJECT_HANDLE *out)
-{
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len,
-                                        t->items, t->count, out);
-    return kw_lease_check(lease, rv, "C_UnwrapKey");
-}
-
-/* OAEP-unwraps bytes to an AES session key that only unwraps. */
-static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_transfer_key *k,
-                                     CK_BYTE *bytes, CK_OBJECT_HANDLE *out)
-{
-    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
-    CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
-    const struct kw_custody_wrapped w = {&mechanism, k->private_key, bytes, k->modulus_len};
-    struct kw_template t = {0};
-    session_aes(&t, false);
-    kw_template_bool(&t, CKA_WRAP, 0);
-    kw_template_bool(&t, CKA_UNWRAP, 1);
-    return unwrap_session(lease, &w, &t, out);
-}
-
-/* The halves belong together when the private one opens what was wrapped to the public one: OAEP
- * checks itself. */
-static struct kw_rv prove_pair(struct kw_lease *lease, const struct kw_transfer_key *k)
-{
-    CK_MECHANISM generate = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_RSA_PKCS_OAEP_PARAMS oaep = oaep_sha1;
-    CK_MECHANISM wrap = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
-    CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    CK_OBJECT_HANDLE back = CK_INVALID_HANDLE;
-    CK_BYTE blob[KW_TRANSFER_MODULUS_MAX];
-    CK_ULONG len = sizeof blob;
-    struct kw_template t = {0};
-    session_aes(&t, true);
-    kw_template_bool(&t, CKA_WRAP, 0);
-    kw_template_bool(&t, CKA_UNWRAP, 0);
-    kw_template_ulong(&t, CKA_VALUE_LEN, 32);
-    struct kw_rv r = create_public(lease, k, &public_key);
-    if (kw_ok(r)) {
-        r = kw_lease_check(
-            lease, lease->call->C_GenerateKey(lease->session, &generate, t.items, t.count, &key),
-            "C_GenerateKey");
-    }
-    if (kw_ok(r)) {
-        r = kw_lease_check(
-            lease, lease->call->C_WrapKey(lease->session, &wrap, public_key, key, blob, &len),
-            "C_WrapKey");
-    }
-    if (kw_ok(r) && len == k->modulus_len) {
-        r = open_first_layer(lease, k, blob, &back);
-    }
-    if (back == CK_INVALID_HANDLE && (kw_ok(r) || is_about_key(lease))) {
-        r = answer(
-            lease,
-            KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
-                    "the transport key does not open what is wrapped to it; destroy KEY/transport "
-                    "with the vendor's tool and make a new one"));
-    }
-    destroy(lease, public_key);
-    destroy(lease, key);
-    destroy(lease, back);
-    return r;
-}
-
-/* The numbers of the public half. Not every token shows the exponent at the private object; then it
- * is the one that is always asked for. */
-static struct kw_rv read_numbers(struct kw_lease *lease, struct kw_transfer_key *k)
-{
-    static const uint8_t usual[] = {1, 0, 1};
-    CK_ATTRIBUTE modulus = {CKA_MODULUS, k->modulus, sizeof k->modulus};
-    CK_ATTRIBUTE exponent = {CKA_PUBLIC_EXPONENT, k->exponent, sizeof k->exponent};
-    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, k->private_key, &modulus, 1);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_GetAttributeValue");
-    if (!kw_ok(r)) {
-        return r;
-    }
-    k->modulus_len = modulus.ulValueLen;
-    if (k->modulus_len != 256 && k->modulus_len != 384 && k->modulus_len != 512) {
-        return KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
-                       "the transport key is not of 2048, 3072 or 4096 bits");
-    }
-    rv = lease->call->C_GetAttributeValue(lease->session, k->private_key, &exponent, 1);
-    bool shown =
-        rv == CKR_OK && exponent.ulValueLen > 0 && exponent.ulValueLen <= sizeof k->exponent;
-    k->exponent_len = shown ? exponent.ulValueLen : sizeof usual;
-    if (!shown) {
-        memcpy(k->exponent, usual, sizeof usual);
-    }
-    return KW_OK;
-}
-
-/* HSM-FACTS rule 1: everything that was asked is read back. */
-static struct kw_rv judge(struct kw_lease *lease, CK_OBJECT_HANDLE private_key)
-{
-    CK_BBOOL is[PRIVATE_HALF];
-    CK_ATTRIBUTE t[PRIVATE_HALF];
-    bool good = true;
-    for (size_t i = 0; i < PRIVATE_HALF; i++) {
-        is[i] = 2;
-        t[i] = (CK_ATTRIBUTE){private_half[i].type, &is[i], sizeof is[i]};
-    }
-    struct kw_rv r = kw_lease_check(
-        lease, lease->call->C_GetAttributeValue(lease->session, private_key, t, PRIVATE_HALF),
-        "C_GetAttributeValue");
-    for (size_t i = 0; i < PRIVATE_HALF; i++) {
-        good &= t[i].ulValueLen == sizeof is[i] && is[i] == private_half[i].want;
-    }
+    bool good = false;
+    bool same = false;
+    struct kw_rv r = kw_parcel_holds(lease, k->private_key, private_half, PRIVATE_HALF, &good);
     if (kw_ok(r) && !good) {
         r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key may do other things than unwrap, "
                                                "or may leave the token; destroy KEY/transport "
                                                "with the vendor's tool and make a new one");
     }
-    return r;
-}
-
-/* Reads the key at k->private_key and proves it. */
-static struct kw_rv examine(struct kw_lease *lease, struct kw_transfer_key *k)
-{
-    struct kw_rv r = judge(lease, k->private_key);
     if (kw_ok(r)) {
-        r = read_numbers(lease, k);
+        r = kw_parcel_numbers(lease, k->private_key, &k->numbers);
+        if (r.code == CKR_KEY_SIZE_RANGE) {
+            r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key is not of 2048, 3072 or 4096 bits");
+        }
     }
-    return kw_ok(r) ? prove_pair(lease, k) : r;
+    if (kw_ok(r)) {
+        r = kw_parcel_prove(lease, k->private_key, &k->numbers, &same);
+    }
+    if (kw_ok(r) && !same) {
+        r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
+                    "the transport key does not open what is wrapped to it; destroy KEY/transport "
+                    "with the vendor's tool and make a new one");
+    }
+    return r;
 }
 
 struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label,
@@ -315,9 +141,7 @@ static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, 
         struct kw_template priv = {0};
         struct kw_template inner = {0};
         public_template(&pub, bits, fences);
-        for (size_t i = 0; i < PRIVATE_HALF; i++) {
-            kw_template_bool(&priv, private_half[i].type, private_half[i].want);
-        }
+        kw_parcel_state(&priv, private_half, PRIVATE_HALF);
         add_fences(&priv, &inner, fences);
         add_name(&pub, n);
         add_name(&priv, n);
@@ -347,33 +171,23 @@ struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigne
     }
     out->private_key = pair[1];
     r = examine(lease, out);
-    if (kw_ok(r) && out->modulus_len * 8 != bits) {
+    if (kw_ok(r) && out->numbers.modulus_len * 8 != bits) {
         r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT,
                     "the token made a transport key of another size than asked");
     }
     if (!kw_ok(r)) {
-        destroy(lease, pair[0]);
-        destroy(lease, pair[1]);
+        kw_parcel_destroy(lease, pair[0]);
+        kw_parcel_destroy(lease, pair[1]);
     }
     return r;
 }
 
-/* What is done with the customer's key once there is something that opens it. */
-typedef struct kw_rv deed(struct kw_lease *lease, const struct kw_custody_wrapped *w, void *arg);
-
 /* What a customer sent, while it is opened. */
 struct opening {
     struct kw_transfer_key key;
-    CK_BYTE bytes[KW_TRANSFER_MODULUS_MAX + KW_TRANSFER_AES_MAX];
+    CK_BYTE bytes[KW_PARCEL_MODULUS_MAX + KW_PARCEL_AES_MAX];
     size_t len;
-    unsigned bits;        /* of the customer's key; follows from the length */
-    CK_OBJECT_HANDLE aes; /* of the first layer */
-    deed *deed;           /* with its arg */
-    void *arg;
-    struct kw_custody_wrapped wrapped; /* for the deed; what it points to follows */
-    CK_MECHANISM mechanism;
-    CK_RSA_PKCS_OAEP_PARAMS oaep;
-    struct rsa_aes_params params;
+    unsigned bits; /* of the customer's key; follows from the length */
 };
 
 /* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold 9 to 16, 17
@@ -381,7 +195,7 @@ struct opening {
 static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
 {
     enum { LEAST_RSA = 600 /* PKCS#8 of RSA-1024 has more; of the largest EC key, P-521, 241 */ };
-    size_t k = o->key.modulus_len;
+    size_t k = o->key.numbers.modulus_len;
     size_t rest = t->len > k ? t->len - k : 0;
     if (rest < 16 || rest % 8 != 0) {
         return KW_FAIL(
@@ -393,7 +207,7 @@ static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
         return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is as long as an RSA private key; "
                                                   "this version of Keyward takes AES keys only");
     }
-    if (rest > KW_TRANSFER_AES_MAX) {
+    if (rest > KW_PARCEL_AES_MAX) {
         return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an AES key, and "
                                                   "this version of Keyward takes AES keys only; "
                                                   "or it was wrapped to a key of another size");
@@ -412,7 +226,6 @@ static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transf
 {
     bool found = false;
     memset(o, 0, sizeof *o);
-    o->aes = CK_INVALID_HANDLE;
     struct kw_rv r = kw_transfer_find(lease, t->label, &o->key, &found);
     if (kw_ok(r) && !found) {
         r = KW_FAIL(
@@ -423,72 +236,15 @@ static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transf
     return kw_ok(r) ? measure(t, o) : r;
 }
 
-static bool has_mechanism(struct kw_lease *lease)
+static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, kw_parcel_deed *deed, void *arg)
 {
-    CK_MECHANISM_INFO info;
-    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), CKM_RSA_AES_KEY_WRAP, &info) ==
-               CKR_OK &&
-           (info.flags & CKF_UNWRAP) != 0;
-}
-
-static struct kw_rv open_whole(struct kw_lease *lease, struct opening *o)
-{
-    o->oaep = oaep_sha1;
-    o->params = (struct rsa_aes_params){256, &o->oaep};
-    o->mechanism = (CK_MECHANISM){CKM_RSA_AES_KEY_WRAP, &o->params, sizeof o->params};
-    o->wrapped = (struct kw_custody_wrapped){&o->mechanism, o->key.private_key, o->bytes, o->len};
-    return o->deed(lease, &o->wrapped, o->arg);
-}
-
-static struct kw_rv open_in_parts(struct kw_lease *lease, struct opening *o)
-{
-    struct kw_proof proof;
-    struct kw_rv r = kw_probe(lease, KW_FORMAT_KWP, &proof);
-    if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
-        return answer(lease, KW_FAIL(CKR_MECHANISM_INVALID,
-                                     "the token can do neither CKM_RSA_AES_KEY_WRAP "
-                                     "nor RFC 5649, which the file needs"));
-    }
-    if (kw_ok(r)) {
-        r = open_first_layer(lease, &o->key, o->bytes, &o->aes);
-    }
-    if (kw_ok(r)) {
-        size_t k = o->key.modulus_len;
-        o->mechanism = (CK_MECHANISM){proof.mechanism, NULL, 0};
-        o->wrapped = (struct kw_custody_wrapped){&o->mechanism, o->aes, o->bytes + k, o->len - k};
-        r = o->deed(lease, &o->wrapped, o->arg);
-    }
-    return r;
-}
-
-/* By the token's own mechanism where it has it; where that did not do, in two steps: a list of
- * mechanisms proves nothing. The transport key was proven a moment ago, so a token that is well and
- * does not open the file says something about the file. One sentence for every reason: which layer
- * failed is nobody's business. */
-static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, deed *d, void *arg)
-{
-    o->deed = d;
-    o->arg = arg;
-    bool listed = has_mechanism(lease);
-    bool bad = false;
-    struct kw_rv r = KW_OK;
-    if (listed) {
-        r = open_whole(lease, o);
-        bad = !kw_ok(r) && is_about_key(lease);
-    }
-    if (!listed || bad || kw_error_class(lease->failure) == KW_CLASS_CALLER) {
-        lease->failure = CKR_OK;
-        r = open_in_parts(lease, o);
-        destroy(lease, o->aes);
-        bad = !kw_ok(r) && (is_about_key(lease) || (bad && r.code == CKR_MECHANISM_INVALID));
-    }
-    if (bad) {
-        r = answer(
-            lease,
-            KW_FAIL(CKR_WRAPPED_KEY_INVALID,
-                    "it does not open: it was wrapped to another key, or changed on the way"));
-    }
-    return r;
+    const struct kw_parcel_opening opening = {
+        .parcel = {NULL, o->key.private_key, o->bytes, o->len},
+        .modulus_len = o->key.numbers.modulus_len,
+        .deed = deed,
+        .arg = arg,
+    };
+    return kw_parcel_open(lease, &opening);
 }
 
 /* A session key of the customer's. It may wrap: a canary then shows that it is a whole AES key. */
@@ -497,15 +253,14 @@ struct session_deed {
     CK_OBJECT_HANDLE key;
 };
 
-static struct kw_rv do_session(struct kw_lease *lease, const struct kw_custody_wrapped *w,
-                               void *arg)
+static struct kw_rv do_session(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg)
 {
     struct session_deed *s = arg;
     struct kw_template t = {0};
-    session_aes(&t, s->extractable);
+    kw_parcel_aes(&t, s->extractable);
     kw_template_bool(&t, CKA_WRAP, 1);
     kw_template_bool(&t, CKA_UNWRAP, 0);
-    return unwrap_session(lease, w, &t, &s->key);
+    return kw_parcel_unwrap(lease, w, &t, &s->key);
 }
 
 /* SoftHSM takes an AES key of any size and does not tell it (CKA_VALUE_LEN 0), but uses 16, 24 and
@@ -521,8 +276,8 @@ static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key,
     if (fits) {
         r = kw_cmk_canary(lease, key, found->canary);
     }
-    if (!fits || (!kw_ok(r) && is_about_key(lease))) {
-        r = answer(lease,
+    if (!fits || (!kw_ok(r) && kw_parcel_is_about_key(lease))) {
+        r = kw_parcel_answer(lease,
                    KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in it is not of 128, 192 or 256 bits"));
     }
     return r;
@@ -541,7 +296,7 @@ struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer 
         out->bits = o.bits;
         r = check_size(lease, s.key, out);
     }
-    destroy(lease, s.key);
+    kw_parcel_destroy(lease, s.key);
     return r;
 }
 
@@ -560,8 +315,7 @@ struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer 
     return r;
 }
 
-static struct kw_rv do_version(struct kw_lease *lease, const struct kw_custody_wrapped *w,
-                               void *arg)
+static struct kw_rv do_version(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg)
 {
     const struct kw_custody_plan *plan = arg;
     return kw_custody_unwrap(lease, w, plan);

@@ -3,28 +3,19 @@
  * and what they wrapped.
  *
  * The transport key is an RSA key pair in the slot's first token with CKA_LABEL "KEY/transport";
- * its private half only unwraps. What comes back is CKM_RSA_AES_KEY_WRAP (PKCS#11 3.2 section 6.1):
- * an AES key under OAEP with SHA-1, as long as the modulus, and then the customer's key under that
- * AES key by RFC 5649. Both layers are opened inside the token. Only AES keys are taken. Used by
- * the keyward command only, under a lease of a logged-in member. No state of its own, no locks.
+ * its private half only unwraps. What comes back is a parcel (parcel.h), opened inside the token.
+ * Only AES keys are taken. Used by the keyward command only, under a lease of a logged-in member.
+ * No state of its own, no locks.
  */
 #ifndef KW_TRANSFER_H
 #define KW_TRANSFER_H
 
 #include "custody.h"
 
-enum {
-    KW_TRANSFER_MODULUS_MAX = 512 /* RSA-4096 */,
-    KW_TRANSFER_AES_MAX = 40 /* RFC 5649 of 32 bytes */
-};
-
 /* The public half, read from the private object: anybody can plant a public one without a PIN. */
 struct kw_transfer_key {
     CK_OBJECT_HANDLE private_key;
-    uint8_t modulus[KW_TRANSFER_MODULUS_MAX];
-    size_t modulus_len;
-    uint8_t exponent[8];
-    size_t exponent_len;
+    struct kw_parcel_public numbers;
 };
 
 /* Finds the transport key of the CMK `label` and proves that the public half is that of the private

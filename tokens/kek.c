@@ -66,8 +66,8 @@ struct kw_rv kek_from_token(const struct kw_transfer_key *k, struct kek *out)
     OSSL_PARAM *params = NULL;
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    BIGNUM *n = BN_bin2bn(k->modulus, (int)k->modulus_len, NULL);
-    BIGNUM *e = BN_bin2bn(k->exponent, (int)k->exponent_len, NULL);
+    BIGNUM *n = BN_bin2bn(k->numbers.modulus, (int)k->numbers.modulus_len, NULL);
+    BIGNUM *e = BN_bin2bn(k->numbers.exponent, (int)k->numbers.exponent_len, NULL);
     bool good = build != NULL && ctx != NULL && n != NULL && e != NULL &&
                 OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
                 OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1;

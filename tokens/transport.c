@@ -101,10 +101,10 @@ static bool obtain(struct lineage *l, unsigned bits, struct search *s)
     if (!run(l, do_find, false, s)) {
         return false;
     }
-    if (s->found && bits != 0 && s->key.modulus_len * 8 != bits) {
+    if (s->found && bits != 0 && s->key.numbers.modulus_len * 8 != bits) {
         command_say("slot %s: its transport key is of %zu bits; nothing was changed (leave --type "
                     "away to see it)",
-                    l->slot->name, s->key.modulus_len * 8);
+                    l->slot->name, s->key.numbers.modulus_len * 8);
         return false;
     }
     if (s->found) {
