@@ -73,6 +73,12 @@ typedef struct CK_ASYNC_DATA { /* 3.2, section 5.23 */
 #define CKR_FIPS_SELF_TEST_FAILED 0x000001B6UL
 #endif
 
+/* The parameter of CKM_RSA_AES_KEY_WRAP, CK_RSA_AES_KEY_WRAP_PARAMS (3.2, section 6.1). */
+struct kw_rsa_aes_params {
+    CK_ULONG bits; /* of the AES key */
+    CK_RSA_PKCS_OAEP_PARAMS *oaep;
+};
+
 /* Mechanisms (3.0, section 6.13; old name 0x210A in 2.40). */
 #ifndef CKM_AES_KEY_WRAP_KWP
 #define CKM_AES_KEY_WRAP_KWP 0x0000210BUL

@@ -192,8 +192,7 @@ struct kw_rv kw_dek_lend(struct kw_lease *lease, const struct kw_dek *dek, CK_OB
 /* Whether a data key of this type and blob may have this length. */
 static bool fits(const struct kw_dek_blob *blob, CK_KEY_TYPE type, size_t len)
 {
-    size_t most = blob->len - 8;
-    if (len == 0 || len > most || (blob->exact ? len != most : most - len > 7)) {
+    if (len < blob->range.least || len > blob->range.most) {
         return false;
     }
     return type == CKK_AES ? len == 16 || len == 24 || len == 32 : len <= KW_DEK_LENGTH_MAX;
@@ -202,11 +201,10 @@ static bool fits(const struct kw_dek_blob *blob, CK_KEY_TYPE type, size_t len)
 static struct kw_rv unwrap_object(struct kw_lease *lease, const struct kw_dek_blob *blob, struct kw_template *t,
                                   CK_OBJECT_HANDLE *out)
 {
-    CK_MECHANISM mechanism = {blob->mechanism, NULL, 0};
     CK_BYTE copy[KW_BLOB_MAX + 8]; /* modules take a pointer to non-const */
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     memcpy(copy, blob->bytes, blob->len);
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &mechanism, blob->key, copy, blob->len, t->items, t->count, &handle);
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, blob->mechanism, blob->key, copy, blob->len, t->items, t->count, &handle);
     struct kw_rv r = check_made(lease, rv, handle, "C_UnwrapKey");
     if (kw_ok(r)) {
         *out = handle;
@@ -246,7 +244,7 @@ static struct kw_rv unwrap_to_memory(struct kw_lease *lease, const struct kw_dek
     if (!kw_ok(r)) {
         return r;
     }
-    r = kw_dek_value(lease, handle, blob->len - 8, &value);
+    r = kw_dek_value(lease, handle, blob->range.most, &value);
     struct kw_rv gone = kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, handle), "C_DestroyObject");
     if (kw_ok(r)) {
         r = gone;
@@ -290,8 +288,8 @@ static struct kw_rv unwrap_to_token(struct kw_lease *lease, const struct kw_dek_
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct kw_template t = {0};
     struct tag tag;
-    size_t len = blob->len - 8;
-    struct kw_rv r = blob->exact ? KW_OK : measure(lease, blob, dek->spec.type, &len);
+    size_t len = blob->range.most;
+    struct kw_rv r = blob->range.least == len ? KW_OK : measure(lease, blob, dek->spec.type, &len);
     if (kw_ok(r) && !fits(blob, dek->spec.type, len)) {
         r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key holds no data key of this type");
     }

@@ -9,7 +9,7 @@
 #define KW_DEK_H
 
 #include "backing.h"
-#include "key.h"
+#include "scheme.h"
 
 /* Whose data keys: the CMK's label and lineage. */
 struct kw_dek_owner {
@@ -29,11 +29,11 @@ KW_MUST_USE struct kw_rv kw_dek_lend(struct kw_lease *lease, const struct kw_dek
 
 /* What to unwrap and with what. */
 struct kw_dek_blob {
-    CK_MECHANISM_TYPE mechanism; /* the token's own number */
-    CK_OBJECT_HANDLE key;        /* of the CMK version */
+    CK_MECHANISM *mechanism; /* the token's own; vendors do not write to it */
+    CK_OBJECT_HANDLE key;    /* of the CMK version, or of the key that it has opened */
     const uint8_t *bytes;
-    size_t len;
-    bool exact; /* RFC 3394: the data key is len - 8 bytes; else RFC 5649: len - 15 to len - 8 */
+    size_t len;                   /* at most KW_BLOB_MAX */
+    struct kw_scheme_range range; /* the lengths that the data key can have */
 };
 
 /* Unwraps into dek (memory or token home, by dek->spec) and sets spec.len. `owner` is needed for the token home only. The vendor's

@@ -322,11 +322,6 @@ struct kw_rv kw_engine_rename(struct kw_engine *e, size_t slot, const struct kw_
     return run(e, slot, do_rename, &a);
 }
 
-size_t kw_engine_blob_len(enum kw_format format, size_t len)
-{
-    return kw_wrapper_blob_len(format, len);
-}
-
 static struct kw_rv do_wrap(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
     struct arguments *a = arg;

@@ -61,9 +61,6 @@ KW_MUST_USE struct kw_rv kw_engine_destroy(struct kw_engine *e, size_t slot, con
 /* Gives a data key of the token home the label and id of `to` (same name). */
 KW_MUST_USE struct kw_rv kw_engine_rename(struct kw_engine *e, size_t slot, const struct kw_dek *from, const struct kw_dek *to);
 
-/* Bytes that `format` makes of a data key of len bytes; 0 when it cannot hold it. No token is asked. */
-size_t kw_engine_blob_len(enum kw_format format, size_t len);
-
 /* blob has room for KW_BLOB_MAX bytes. Errors: wrapper.h. */
 KW_MUST_USE struct kw_rv kw_engine_wrap(struct kw_engine *e, size_t slot, const struct kw_wrapping *w, uint8_t *blob,
                                         size_t *len);

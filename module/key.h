@@ -16,7 +16,8 @@ enum {
     KW_DEK_NAME_SIZE = 8,
     KW_DEK_TEXT_MAX = 128,     /* CKA_LABEL and CKA_ID of a data key, bytes each */
     KW_DEK_LENGTH_MAX = 512,   /* bytes of a generic secret */
-    KW_BLOB_MAX = KW_DEK_LENGTH_MAX + 16
+    KW_RSA_MAX = 512,          /* bytes of a modulus: RSA-4096 */
+    KW_BLOB_MAX = 1152         /* the longest wrapped key: an envelope or CKM_RSA_AES_KEY_WRAP of 512 bytes under RSA-4096 */
 };
 
 enum kw_state { KW_STATE_ACTIVE, KW_STATE_RETIRED, KW_STATE_DISABLED, KW_STATE_PENDING, KW_STATE_OUT_OF_SERVICE };
@@ -60,20 +61,30 @@ struct kw_dek {
     uint8_t name[KW_DEK_NAME_SIZE];
 };
 
-/* The bytes of a wrapped key: RFC 3394 (CKM_AES_KEY_WRAP) or RFC 5649 (CKM_AES_KEY_WRAP_KWP and CKM_AES_KEY_WRAP_PAD). */
-enum kw_format { KW_FORMAT_KW, KW_FORMAT_KWP };
+/* The bytes of a wrapped key: RFC 3394 (CKM_AES_KEY_WRAP), RFC 5649 (CKM_AES_KEY_WRAP_KWP and CKM_AES_KEY_WRAP_PAD), RFC 8017 section 7.1
+ * (CKM_RSA_PKCS_OAEP, no label), both of the last two (CKM_RSA_AES_KEY_WRAP), or ours (CKM_KEYWARD_ENVELOPE). */
+enum kw_format { KW_FORMAT_KW, KW_FORMAT_KWP, KW_FORMAT_OAEP, KW_FORMAT_RSA_AES, KW_FORMAT_ENVELOPE };
+
+/* A format and what goes with it. */
+struct kw_scheme {
+    enum kw_format format;
+    CK_MECHANISM_TYPE hash; /* OAEP, RSA_AES: CKM_SHA_1, CKM_SHA256, CKM_SHA384 or CKM_SHA512; MGF1 has the same */
+    unsigned aes_bits;      /* RSA_AES: 128, 192 or 256 */
+    const uint8_t *context; /* ENVELOPE: what the data key is bound to; borrowed */
+    size_t context_len;
+};
 
 /* A data key to be wrapped, and a wrapped one to be opened. */
 struct kw_wrapping {
     uint32_t version; /* of the CMK */
-    enum kw_format format;
+    struct kw_scheme scheme;
     const struct kw_dek *dek;
 };
 
 struct kw_unwrapping {
     uint32_t version;
     bool older_too; /* the other versions of the lineage are tried as well, newest first */
-    enum kw_format format;
+    struct kw_scheme scheme;
     const uint8_t *blob;
     size_t len; /* at most KW_BLOB_MAX */
 };

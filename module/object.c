@@ -195,16 +195,16 @@ struct kw_rv kw_object_create(struct kw_session *s, const CK_ATTRIBUTE *template
 struct kw_rv kw_object_generate(struct kw_session *s, const CK_MECHANISM *mechanism, const CK_ATTRIBUTE *template,
                                 CK_ULONG count, CK_OBJECT_HANDLE *out)
 {
-    const struct kw_mechanism_row *row = NULL;
+    struct kw_mechanism_use use = {0};
     struct kw_dek_request request;
     if (out == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the key handle");
     }
-    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_GENERATE, &row);
+    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_GENERATE, &use);
     if (!kw_ok(r)) {
         return r;
     }
-    const struct kw_making_of of = {KW_MAKING_GENERATE, row->key_type, s->slot->config->sealed};
+    const struct kw_making_of of = {KW_MAKING_GENERATE, use.row->key_type, s->slot->config->sealed};
     r = kw_policy_data_key(&of, template, count, &request);
     return kw_ok(r) ? make(s, &request, out) : r;
 }

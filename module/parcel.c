@@ -4,12 +4,6 @@
 
 #include "probe.h"
 
-/* PKCS#11 3.2 section 6.1: what p11-kit's header lacks. */
-struct rsa_aes_params {
-    CK_ULONG bits; /* of the AES key */
-    CK_RSA_PKCS_OAEP_PARAMS *oaep;
-};
-
 CK_MECHANISM kw_parcel_oaep(CK_RSA_PKCS_OAEP_PARAMS *params)
 {
     *params = (CK_RSA_PKCS_OAEP_PARAMS){CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
@@ -259,7 +253,7 @@ static struct kw_rv open_whole(struct kw_lease *lease, const struct kw_parcel_op
 {
     CK_RSA_PKCS_OAEP_PARAMS oaep;
     (void)kw_parcel_oaep(&oaep);
-    struct rsa_aes_params params = {256, &oaep};
+    struct kw_rsa_aes_params params = {256, &oaep};
     CK_MECHANISM mechanism = {CKM_RSA_AES_KEY_WRAP, &params, sizeof params};
     struct kw_parcel_wrapped w = o->parcel;
     w.mechanism = &mechanism;

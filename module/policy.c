@@ -302,6 +302,8 @@ static const struct kw_mechanism_row mechanisms[] = {
     {CKM_AES_KEY_WRAP, WRAPS, 16, 32, KW_FORMAT_KW, 0},
     {CKM_AES_KEY_WRAP_KWP, WRAPS, 16, 32, KW_FORMAT_KWP, 0},
     {CKM_AES_KEY_WRAP_PAD, WRAPS, 16, 32, KW_FORMAT_KWP, 0},
+    {CKM_RSA_PKCS_OAEP, WRAPS, 2048, 4096, KW_FORMAT_OAEP, 0},
+    {CKM_RSA_AES_KEY_WRAP, WRAPS, 2048, 4096, KW_FORMAT_RSA_AES, 0},
     {CKM_AES_KEY_GEN, CKF_GENERATE, 16, 32, KW_FORMAT_KW, CKK_AES},
     {CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE, 8, KW_DEK_LENGTH_MAX * 8, KW_FORMAT_KW, CKK_GENERIC_SECRET}, /* bits */
 };
@@ -312,7 +314,66 @@ const struct kw_mechanism_row *kw_policy_mechanisms(size_t *count)
     return mechanisms;
 }
 
-struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, const struct kw_mechanism_row **out)
+/* The hash of OAEP parameters, and what MGF1 with the same hash is called. */
+static const struct {
+    CK_MECHANISM_TYPE hash;
+    CK_RSA_PKCS_MGF_TYPE mgf;
+} oaep_hashes[] = {
+    {CKM_SHA_1, CKG_MGF1_SHA1},
+    {CKM_SHA256, CKG_MGF1_SHA256},
+    {CKM_SHA384, CKG_MGF1_SHA384},
+    {CKM_SHA512, CKG_MGF1_SHA512},
+};
+
+/* Parameters are the caller's memory: read once, and they may lie at any address. */
+static struct kw_rv oaep_parameter(const void *from, struct kw_scheme *out)
+{
+    CK_RSA_PKCS_OAEP_PARAMS p;
+    memcpy(&p, from, sizeof p);
+    if (p.source != CKZ_DATA_SPECIFIED && p.source != 0) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the source of the OAEP label is not CKZ_DATA_SPECIFIED");
+    }
+    if (p.ulSourceDataLen != 0) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "an OAEP label is not taken; the envelope binds a data key to its place");
+    }
+    for (size_t i = 0; i < sizeof oaep_hashes / sizeof oaep_hashes[0]; i++) {
+        if (oaep_hashes[i].hash == p.hashAlg && oaep_hashes[i].mgf == p.mgf) {
+            out->hash = p.hashAlg;
+            return KW_OK;
+        }
+    }
+    return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "OAEP is done with SHA-1 or SHA-2 and MGF1 with the same hash");
+}
+
+static struct kw_rv rsa_aes_parameter(const void *from, struct kw_scheme *out)
+{
+    struct kw_rsa_aes_params p;
+    memcpy(&p, from, sizeof p);
+    if (p.oaep == NULL || (p.bits != 128 && p.bits != 192 && p.bits != 256)) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the AES key is not of 128, 192 or 256 bits, or the OAEP parameters are missing");
+    }
+    out->aes_bits = (unsigned)p.bits;
+    return oaep_parameter(p.oaep, out);
+}
+
+static struct kw_rv parameter(const CK_MECHANISM *m, const struct kw_mechanism_row *row, struct kw_scheme *out)
+{
+    bool wraps = (row->flags & CKF_WRAP) != 0;
+    size_t size = !wraps                              ? 0
+                  : row->format == KW_FORMAT_OAEP    ? sizeof(CK_RSA_PKCS_OAEP_PARAMS)
+                  : row->format == KW_FORMAT_RSA_AES ? sizeof(struct kw_rsa_aes_params)
+                                                     : 0;
+    *out = (struct kw_scheme){.format = row->format};
+    if (m->ulParameterLen != size || (m->pParameter == NULL) != (size == 0)) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the parameter is not the one that this mechanism takes");
+    }
+    if (size == 0) {
+        return KW_OK;
+    }
+    return row->format == KW_FORMAT_OAEP ? oaep_parameter(m->pParameter, out) : rsa_aes_parameter(m->pParameter, out);
+}
+
+struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, struct kw_mechanism_use *out)
 {
     if (mechanism == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "the mechanism is NULL");
@@ -320,20 +381,17 @@ struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, c
     const CK_MECHANISM m = *mechanism; /* read once */
     for (size_t i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++) {
         if (mechanisms[i].type == m.mechanism && (mechanisms[i].flags & flag) != 0) {
-            if (m.pParameter != NULL || m.ulParameterLen != 0) {
-                return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "this mechanism takes no parameter");
-            }
-            *out = &mechanisms[i];
-            return KW_OK;
+            out->row = &mechanisms[i];
+            return parameter(&m, out->row, &out->scheme);
         }
     }
     return KW_FAIL(CKR_MECHANISM_INVALID, "a slot does not do this mechanism here");
 }
 
-struct kw_rv kw_policy_strength(unsigned cmk_bits, const struct kw_dek_spec *dek)
+struct kw_rv kw_policy_strength(const struct kw_version *cmk, const struct kw_dek_spec *dek)
 {
     size_t bits = dek->len * 8 < 256 ? dek->len * 8 : 256;
-    if (cmk_bits < bits) {
+    if (cmk->type == CKK_AES && cmk->bits < bits) {
         return KW_FAIL(CKR_WRAPPING_KEY_SIZE_RANGE, "the CMK is weaker than the data key");
     }
     return KW_OK;

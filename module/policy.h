@@ -39,7 +39,7 @@ struct kw_mechanism_row {
     CK_MECHANISM_TYPE type;
     CK_FLAGS flags;         /* CKF_WRAP | CKF_UNWRAP or CKF_GENERATE */
     CK_ULONG min;
-    CK_ULONG max;
+    CK_ULONG max;           /* both of the CMK, as CK_MECHANISM_INFO has them: bytes for AES, bits for RSA */
     enum kw_format format;  /* with CKF_WRAP */
     CK_KEY_TYPE key_type;   /* with CKF_GENERATE */
 };
@@ -47,12 +47,20 @@ struct kw_mechanism_row {
 /* All mechanisms that there are; *count is set. Static. */
 const struct kw_mechanism_row *kw_policy_mechanisms(size_t *count);
 
-/* The row for a caller's mechanism that has `flag`; its parameter must be NULL and empty. The mechanism is read once. CKR_ARGUMENTS_BAD
- * (NULL), CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID. */
-KW_MUST_USE struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, const struct kw_mechanism_row **out);
+/* What a caller's mechanism asks for: its row, and with CKF_WRAP the scheme. */
+struct kw_mechanism_use {
+    const struct kw_mechanism_row *row;
+    struct kw_scheme scheme;
+};
 
-/* Whether a CMK of cmk_bits is strong enough for the data key (ATTACKS A23). CKR_WRAPPING_KEY_SIZE_RANGE. */
-KW_MUST_USE struct kw_rv kw_policy_strength(unsigned cmk_bits, const struct kw_dek_spec *dek);
+/* Judges a caller's mechanism that must have `flag`, and its parameter: CK_RSA_PKCS_OAEP_PARAMS with a known hash, MGF1 of the same hash and no
+ * label; CK_RSA_AES_KEY_WRAP_PARAMS with 128, 192 or 256 bits and such a one; else NULL and empty. Everything is read once. CKR_ARGUMENTS_BAD
+ * (NULL), CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID. */
+KW_MUST_USE struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, struct kw_mechanism_use *out);
+
+/* Whether an AES CMK is as strong as the data key (ATTACKS A23): CKR_WRAPPING_KEY_SIZE_RANGE. An RSA CMK has 2048 bits or more, which the
+ * standards take for 112 bits and more; who wants more takes 3072 (docs/security.md). */
+KW_MUST_USE struct kw_rv kw_policy_strength(const struct kw_version *cmk, const struct kw_dek_spec *dek);
 
 /* A length that a data key of this type can have. */
 bool kw_policy_length(CK_KEY_TYPE type, size_t len);

@@ -214,7 +214,14 @@ static bool is_offered(const struct kw_mechanism_row *m, const struct kw_engine_
     if ((m->flags & CKF_WRAP) == 0) {
         return true;
     }
-    return m->format == KW_FORMAT_KW ? t->kw : t->kwp;
+    switch (m->format) {
+    case KW_FORMAT_KW:
+        return t->kw;
+    case KW_FORMAT_KWP:
+        return t->kwp;
+    default:
+        return false;
+    }
 }
 
 struct kw_rv kw_slot_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG *count)

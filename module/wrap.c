@@ -6,6 +6,7 @@
 #include "library.h"
 #include "object.h"
 #include "policy.h"
+#include "scheme.h"
 #include "slot.h"
 
 /* Looks a key up and gives an invalid handle the name that the function has for it. */
@@ -17,25 +18,28 @@ static struct kw_rv lookup_as(const struct kw_session *s, CK_OBJECT_HANDLE handl
 }
 
 /* What the keys may do (ATTACKS A05, A06, A23). */
-static struct kw_rv may_wrap(const struct kw_object_view *cmk, const struct kw_object_view *key)
+static struct kw_rv may_wrap(const struct kw_scheme *scheme, const struct kw_object_view *cmk, const struct kw_object_view *key)
 {
     if (cmk->kind != KW_OBJECT_CMK) {
         return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "a data key wraps nothing");
     }
+    if (!kw_scheme_fits(scheme, cmk->version.type)) {
+        return KW_FAIL(CKR_WRAPPING_KEY_TYPE_INCONSISTENT, "the mechanism is not for a CMK of this type");
+    }
     if (key->kind != KW_OBJECT_DEK || !key->dek.spec.extractable) {
         return KW_FAIL(CKR_KEY_UNEXTRACTABLE, "only an extractable data key can be wrapped");
     }
-    return kw_policy_strength(cmk->version.bits, &key->dek.spec);
+    return kw_policy_strength(&cmk->version, &key->dek.spec);
 }
 
-static struct kw_rv wrap_looked_up(const struct kw_session *s, enum kw_format format, const struct kw_object_view *cmk,
+static struct kw_rv wrap_looked_up(const struct kw_session *s, const struct kw_scheme *scheme, const struct kw_object_view *cmk,
                                    const struct kw_object_view *key, struct kw_out out)
 {
-    const struct kw_wrapping w = {cmk->version.version, format, &key->dek};
+    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek};
     uint8_t blob[KW_BLOB_MAX];
-    size_t len = kw_engine_blob_len(format, key->dek.spec.len);
+    size_t len = kw_scheme_blob_len(scheme, cmk->version.bits, key->dek.spec.len);
     bool give = false;
-    struct kw_rv r = may_wrap(cmk, key);
+    struct kw_rv r = may_wrap(scheme, cmk, key);
     if (kw_ok(r) && len == 0) {
         r = KW_FAIL(CKR_KEY_SIZE_RANGE, "the mechanism does not wrap a data key of this length");
     }
@@ -54,13 +58,13 @@ static struct kw_rv wrap_looked_up(const struct kw_session *s, enum kw_format fo
 
 struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_key_pair keys, struct kw_out out)
 {
-    const struct kw_mechanism_row *row = NULL;
+    struct kw_mechanism_use use = {0};
     struct kw_object_view cmk = {0};
     struct kw_object_view key = {0};
     if (out.len == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the length of the wrapped key");
     }
-    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_WRAP, &row);
+    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_WRAP, &use);
     if (kw_ok(r)) {
         r = lookup_as(s, keys.wrapping, KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "there is no such wrapping key"), &cmk);
     }
@@ -68,7 +72,7 @@ struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, st
         r = lookup_as(s, keys.key, KW_FAIL(CKR_KEY_HANDLE_INVALID, "there is no such key to wrap"), &key);
     }
     if (kw_ok(r)) {
-        r = wrap_looked_up(s, row->format, &cmk, &key, out);
+        r = wrap_looked_up(s, &use.scheme, &cmk, &key, out);
     }
     kw_object_put(&cmk);
     kw_object_put(&key);
@@ -76,15 +80,16 @@ struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, st
 }
 
 /* Whether a blob of this length can hold the data key that is asked for. */
-static bool length_fits(enum kw_format format, size_t blob, const struct kw_dek_spec *spec)
+static bool length_fits(const struct kw_scheme *scheme, unsigned cmk_bits, size_t blob, const struct kw_dek_spec *spec)
 {
-    if (blob < 16 || blob > KW_BLOB_MAX || blob % 8 != 0 || (format == KW_FORMAT_KW && blob < 24)) {
+    struct kw_scheme_range range;
+    if (blob > KW_BLOB_MAX || !kw_scheme_range(scheme, cmk_bits, blob, &range)) {
         return false;
     }
-    return spec->len == 0 || kw_engine_blob_len(format, spec->len) == blob;
+    return spec->len == 0 || kw_scheme_blob_len(scheme, cmk_bits, spec->len) == blob;
 }
 
-static struct kw_rv unwrap_looked_up(struct kw_session *s, enum kw_format format, const struct kw_object_view *cmk,
+static struct kw_rv unwrap_looked_up(struct kw_session *s, const struct kw_scheme *scheme, const struct kw_object_view *cmk,
                                      struct kw_in blob, struct kw_dek *dek)
 {
     uint8_t copy[KW_BLOB_MAX];
@@ -92,12 +97,15 @@ static struct kw_rv unwrap_looked_up(struct kw_session *s, enum kw_format format
     if (cmk->kind != KW_OBJECT_CMK) {
         return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "a data key unwraps nothing");
     }
-    if (!length_fits(format, blob.len, &dek->spec)) {
+    if (!kw_scheme_fits(scheme, cmk->version.type)) {
+        return KW_FAIL(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "the mechanism is not for a CMK of this type");
+    }
+    if (!length_fits(scheme, cmk->version.bits, blob.len, &dek->spec)) {
         return KW_FAIL(CKR_WRAPPED_KEY_INVALID, "no wrapped data key of this kind has this length");
     }
     memcpy(copy, blob.bytes, blob.len);
     /* A broker that looked its key up by label goes on after a rotation with the handle that it has. */
-    const struct kw_unwrapping u = {cmk->version.version, cmk->was_active, format, copy, blob.len};
+    const struct kw_unwrapping u = {cmk->version.version, cmk->was_active, *scheme, copy, blob.len};
     struct kw_rv r = kw_engine_unwrap(kw_library()->engine, s->slot->index, &u, dek);
     if (kw_ok(r) && asked != 0 && asked != dek->spec.len) {
         if (dek->value == NULL) {
@@ -114,13 +122,13 @@ struct kw_rv kw_unwrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, 
                            struct kw_template_in template, CK_OBJECT_HANDLE *key)
 {
     const struct kw_making_of of = {KW_MAKING_UNWRAP, CK_UNAVAILABLE_INFORMATION, s->slot->config->sealed};
-    const struct kw_mechanism_row *row = NULL;
+    struct kw_mechanism_use use = {0};
     struct kw_dek_request request = {0};
     struct kw_object_view cmk = {0};
     if (wrapped.blob.bytes == NULL || key == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "the wrapped key or the place for the key handle is NULL");
     }
-    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_UNWRAP, &row);
+    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_UNWRAP, &use);
     if (kw_ok(r)) {
         r = kw_policy_data_key(&of, template.items, template.count, &request);
     }
@@ -132,7 +140,7 @@ struct kw_rv kw_unwrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, 
     }
     if (kw_ok(r)) {
         struct kw_dek dek = {.spec = request.spec};
-        r = unwrap_looked_up(s, row->format, &cmk, wrapped.blob, &dek);
+        r = unwrap_looked_up(s, &use.scheme, &cmk, wrapped.blob, &dek);
         if (kw_ok(r)) {
             r = kw_object_adopt(s, &dek, key);
         }

@@ -5,17 +5,6 @@
 
 #include "dek.h"
 
-size_t kw_wrapper_blob_len(enum kw_format format, size_t len)
-{
-    if (len == 0 || len > KW_DEK_LENGTH_MAX) {
-        return 0;
-    }
-    if (format == KW_FORMAT_KW) {
-        return len >= 16 && len % 8 == 0 ? len + 8 : 0;
-    }
-    return (len + 7) / 8 * 8 + 8;
-}
-
 struct kw_rv kw_wrapper_owner(const struct kw_snapshot *s, const char *label, struct kw_dek_owner *out)
 {
     if (s->count == 0 || s->problem != NULL) {
@@ -107,7 +96,7 @@ static struct kw_rv call_wrap(struct kw_lease *lease, const struct vendor_wrap *
 static struct kw_rv check_length(const struct kw_wrapping *w, const struct kw_proof *proof)
 {
     size_t len = w->dek->spec.len;
-    if (kw_wrapper_blob_len(w->format, len) == 0 || (len % 8 != 0 && !proof->any_length)) {
+    if (kw_scheme_blob_len(&w->scheme, 0, len) == 0 || (len % 8 != 0 && !proof->any_length)) {
         return KW_FAIL(CKR_KEY_SIZE_RANGE, "a data key of this length would not come back exactly from the token");
     }
     return KW_OK;
@@ -125,7 +114,7 @@ struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
     if (!kw_ok(r)) {
         return r;
     }
-    r = supported(lease, w->format, &proof);
+    r = supported(lease, w->scheme.format, &proof);
     if (kw_ok(r)) {
         r = check_length(w, &proof);
     }
@@ -136,7 +125,7 @@ struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
         r = dek_handle(lease, &owner, w->dek, &key);
     }
     if (kw_ok(r)) {
-        const struct vendor_wrap v = {proof.mechanism, e->handle, key, kw_wrapper_blob_len(w->format, w->dek->spec.len)};
+        const struct vendor_wrap v = {proof.mechanism, e->handle, key, kw_scheme_blob_len(&w->scheme, 0, w->dek->spec.len)};
         r = call_wrap(lease, &v, blob);
         *len = kw_ok(r) ? v.expected : *len;
         if (w->dek->value != NULL) {
@@ -175,7 +164,9 @@ static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_
     *r = kw_cmk_prove(lease, cmk, e, (struct kw_cmk_use){0});
     if (kw_ok(*r)) {
         const struct kw_unwrapping *u = o->request;
-        const struct kw_dek_blob blob = {o->mechanism, e->handle, u->blob, u->len, u->format == KW_FORMAT_KW};
+        CK_MECHANISM mechanism = {o->mechanism, NULL, 0};
+        struct kw_dek_blob blob = {&mechanism, e->handle, u->blob, u->len, {0, 0}};
+        (void)kw_scheme_range(&u->scheme, e->version.bits, u->len, &blob.range);
         *r = kw_dek_unwrap(lease, &o->owner, &blob, o->dek);
         if (kw_ok(*r) || lease->failure == CKR_OK) {
             return true;
@@ -247,7 +238,7 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
 {
     struct opening o = {.request = u, .dek = dek};
     struct kw_proof proof;
-    struct kw_rv r = supported(lease, u->format, &proof);
+    struct kw_rv r = supported(lease, u->scheme.format, &proof);
     if (!kw_ok(r)) {
         return r;
     }

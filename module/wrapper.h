@@ -9,9 +9,7 @@
 
 #include "cmk.h"
 #include "probe.h"
-
-/* Bytes of a blob in `format` for a data key of `len` bytes; 0 when the format cannot hold it. */
-size_t kw_wrapper_blob_len(enum kw_format format, size_t len);
+#include "scheme.h"
 
 /* blob has room for KW_BLOB_MAX bytes. CKR_WRAPPING_KEY_HANDLE_INVALID (no such version), CKR_KEY_FUNCTION_NOT_PERMITTED (its state),
  * CKR_KEY_SIZE_RANGE (a length that would not come back exactly), CKR_KEY_HANDLE_INVALID, CKR_KEY_UNEXTRACTABLE,

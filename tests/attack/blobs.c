@@ -9,12 +9,18 @@ enum { CONJURED = 2000, MECHANISMS_TO = 0x4100 };
 static const CK_MECHANISM_TYPE listed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP};
 static const CK_MECHANISM_TYPE never[] = {CKM_AES_CBC,   CKM_AES_CBC_PAD,   CKM_AES_ECB,
                                           CKM_AES_CTR,   CKM_AES_GCM,       CKM_RSA_PKCS,
-                                          CKM_RSA_X_509, CKM_RSA_PKCS_OAEP, 0x1054 /* RSA_AES_KEY_WRAP */};
+                                          CKM_RSA_X_509};
 enum { LISTED = sizeof listed / sizeof listed[0], NEVER = sizeof never / sizeof never[0] };
 
 static bool is_listed(CK_MECHANISM_TYPE type)
 {
     return type == listed[0] || type == listed[1] || type == listed[2];
+}
+
+/* For RSA master keys, with a parameter of their own. */
+static bool is_for_rsa(CK_MECHANISM_TYPE type)
+{
+    return type == CKM_RSA_PKCS_OAEP || type == CKM_RSA_AES_KEY_WRAP;
 }
 
 /* C_WrapKey and C_UnwrapKey of a readable AES key with any mechanism and parameter. */
@@ -252,8 +258,10 @@ static bool mechanism_works(struct scene *s, CK_MECHANISM_TYPE type, const CK_OB
                 return true;
             }
         } else {
-            scene_expect(s, wrapped, CKR_MECHANISM_INVALID, "C_WrapKey");
-            scene_expect(s, opened, CKR_MECHANISM_INVALID, "C_UnwrapKey");
+            bool right = type == CKM_RSA_PKCS_OAEP && i == 2;
+            CK_RV wrong = is_for_rsa(type) ? CKR_MECHANISM_PARAM_INVALID : CKR_MECHANISM_INVALID;
+            scene_expect(s, wrapped, right ? CKR_WRAPPING_KEY_TYPE_INCONSISTENT : wrong, "C_WrapKey");
+            scene_expect(s, opened, right ? CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT : wrong, "C_UnwrapKey");
             if (wrapped == CKR_OK || opened == CKR_OK) {
                 scene_note(s, "mechanism 0x%lx was accepted", type);
                 return true;

@@ -273,11 +273,12 @@ enum verdict attack_padding(struct scene *s)
 static enum verdict refused_unasked(struct scene *s, CK_MECHANISM *m)
 {
     struct outsider_rsa rsa = {.label = "planted"};
-    struct series q = {.s = s, .mechanism = *m, .wanted = CKR_MECHANISM_INVALID};
+    struct series q = {.s = s, .mechanism = *m};
     struct blob blob = {.len = CIPHER_RSA_BYTES};
     uint8_t plain[CIPHER_RSA_BYTES] = {0};
     struct sheet private_keys = {0};
     CK_OBJECT_HANDLE found = 0;
+    q.wanted = m->mechanism == CKM_RSA_PKCS_OAEP ? CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT : CKR_MECHANISM_INVALID;
     scene_outside(s, outsider_rsa, &rsa, sizeof rsa);
     scene_enter(s, ALPHA);
     scene_enter(s, PLANTED);
@@ -447,8 +448,8 @@ enum verdict attack_rsa_forge_here(struct scene *s)
             scene_note(s, "a data key that was wrapped with the public key outside was taken");
             return SUCCEEDS;
         }
-        scene_expect(s, rv, CKR_MECHANISM_INVALID, "C_UnwrapKey(RSA_PKCS_OAEP)");
+        scene_expect(s, rv, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "C_UnwrapKey(RSA_PKCS_OAEP)");
     }
-    scene_note(s, "no RSA master keys in this version: the mechanism is refused");
+    scene_note(s, "no RSA master keys in this version: the mechanism is not for any key there");
     return REFUSED;
 }

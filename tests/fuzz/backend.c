@@ -5,6 +5,7 @@
  * somebody else changes the tokens. Unless the mock itself forged a key (mock_forged), no answer may be a wrong key.
  */
 #include "engine.h"
+#include "scheme.h"
 
 #include <p11-kit/p11-kit.h>
 #include <stdio.h>
@@ -326,8 +327,9 @@ static void op_wrap(struct world *w)
     if (k == NULL || !k->dek.spec.extractable) {
         return;
     }
-    const struct kw_wrapping wrapping = {1 + (uint32_t)input_below(&w->in, 3), (enum kw_format)input_below(&w->in, 2), &k->dek};
-    if (kw_engine_blob_len(wrapping.format, k->dek.spec.len) == 0) {
+    const uint32_t version = 1 + (uint32_t)input_below(&w->in, 3);
+    const struct kw_wrapping wrapping = {version, {.format = (enum kw_format)input_below(&w->in, 2)}, &k->dek};
+    if (kw_scheme_blob_len(&wrapping.scheme, 0, k->dek.spec.len) == 0) {
         return;
     }
     size_t real_len = truth(&k->dek, real);
@@ -335,15 +337,15 @@ static void op_wrap(struct world *w)
     if (!kw_ok(r)) {
         return;
     }
-    INPUT_MUST(len == kw_engine_blob_len(wrapping.format, k->dek.spec.len), "a blob has another length than was told before");
+    INPUT_MUST(len == kw_scheme_blob_len(&wrapping.scheme, 0, k->dek.spec.len), "a blob has another length than was told before");
     if (mock_forged()) {
         return;
     }
-    size_t n = open_really(k->slot, wrapping.format, blob, len, opened);
+    size_t n = open_really(k->slot, wrapping.scheme.format, blob, len, opened);
     INPUT_MUST(n > 0, "CKR_OK, but the blob does not open under the master key");
     INPUT_MUST(n == real_len && memcmp(opened, real, n) == 0, "CKR_OK, but another key was wrapped");
     struct blob *b = &w->blobs[w->blob_count < BLOBS ? w->blob_count++ : input_below(&w->in, BLOBS)];
-    *b = (struct blob){.slot = k->slot, .format = wrapping.format, .len = len, .plain_len = n};
+    *b = (struct blob){.slot = k->slot, .format = wrapping.scheme.format, .len = len, .plain_len = n};
     memcpy(b->bytes, blob, len);
     memcpy(b->plain, real, n);
 }
@@ -380,7 +382,7 @@ static void check_unwrapped(const struct kw_unwrapping *u, size_t slot, const st
 {
     uint8_t opened[KW_BLOB_MAX + 16];
     uint8_t real[KW_DEK_LENGTH_MAX];
-    size_t n = open_really(slot, u->format, u->blob, u->len, opened);
+    size_t n = open_really(slot, u->scheme.format, u->blob, u->len, opened);
     size_t real_len = truth(dek, real);
     INPUT_MUST(n > 0, "CKR_OK for a blob that does not open under the master key");
     INPUT_MUST(n == dek->spec.len, "CKR_OK, but the data key has another length");
@@ -396,7 +398,7 @@ static void op_unwrap(struct world *w)
     struct kw_unwrapping u = {.version = 1 + (uint32_t)input_below(&w->in, 3), .older_too = input_flag(&w->in)};
     struct kw_dek dek = {.spec = pick_spec(w, false)};
     u.len = pick_blob(w, &slot, &format, blob);
-    u.format = format;
+    u.scheme.format = format;
     u.blob = input_copy(&w->in, blob, u.len);
     if (w->key_count == KEYS || !w->in_slot[slot] || (format == KW_FORMAT_KW && u.len < 24)) {
         return;

@@ -1,5 +1,6 @@
 /* face_objects.c: objects, attributes, searches, making, wrapping and unwrapping data keys (PKCS#11 3.2 sections 5.7 and 5.18). */
 #include "face.h"
+#include "scheme.h"
 
 #include <keyward.h>
 #include <string.h>
@@ -399,7 +400,7 @@ static void op_wrap(struct face *f)
         return;
     }
     INPUT_MUST(c->cmk && !k->cmk && k->key.spec.extractable, "a key wraps or is wrapped that may not");
-    size_t need = kw_engine_blob_len(format_of(mechanism->mechanism), k->key.spec.len);
+    size_t need = kw_scheme_blob_len(&(struct kw_scheme){.format = format_of(mechanism->mechanism)}, 0, k->key.spec.len);
     INPUT_MUST(*len == need && need > 0, "C_WrapKey tells another length");
     INPUT_MUST(rv != CKR_BUFFER_TOO_SMALL || (out != NULL && room < need), "CKR_BUFFER_TOO_SMALL, but it fits");
     if (rv == CKR_OK && out != NULL) {

@@ -402,7 +402,7 @@ struct kw_rv kw_engine_rename(struct kw_engine *e, size_t slot, const struct kw_
     return KW_OK;
 }
 
-size_t kw_engine_blob_len(enum kw_format format, size_t len)
+static size_t blob_len_of(enum kw_format format, size_t len)
 {
     if (len == 0 || len > KW_DEK_LENGTH_MAX) {
         return 0;
@@ -416,7 +416,7 @@ size_t kw_engine_blob_len(enum kw_format format, size_t len)
 /* A blob of the model: length 2 | checksum 6 | value under a keystream, padded as the format is. */
 static void seal(const struct recording_blob *b, const uint8_t *value, size_t len, uint8_t *out)
 {
-    size_t size = kw_engine_blob_len(b->format, len);
+    size_t size = blob_len_of(b->format, len);
     uint64_t key = mix(b->slot * 1000 + b->version, b->format);
     uint64_t check = mix(key, len);
     memset(out, 0, size);
@@ -437,7 +437,7 @@ bool recording_open(const struct recording_blob *blob, uint8_t value[KW_DEK_LENG
     uint8_t again[KW_BLOB_MAX];
     const uint8_t *b = blob->bytes;
     size_t n = blob->len < 8 ? 0 : (size_t)b[0] << 8 | b[1];
-    if (n == 0 || kw_engine_blob_len(blob->format, n) != blob->len) {
+    if (n == 0 || blob_len_of(blob->format, n) != blob->len) {
         return false;
     }
     uint32_t first = blob->version == 0 ? 1 : blob->version;
@@ -494,16 +494,16 @@ struct kw_rv kw_engine_wrap(struct kw_engine *e, size_t slot, const struct kw_wr
     size_t n = k == NULL ? kw_secret_len(w->dek->value) : k->spec.len;
     INPUT_MUST(n == w->dek->spec.len, "the face names another length than the data key has");
     INPUT_MUST(n * 8 <= v->bits || v->bits == 256, "a weak master key wraps a strong data key");
-    const struct recording_blob b = {slot, w->version, w->format, NULL, 0};
+    const struct recording_blob b = {slot, w->version, w->scheme.format, NULL, 0};
     seal(&b, k == NULL ? kw_secret_peek(w->dek->value) : k->value, n, blob);
-    *len = kw_engine_blob_len(w->format, n);
+    *len = blob_len_of(w->scheme.format, n);
     return KW_OK;
 }
 
 /* Opens with one version; true when it is the one. */
 static bool opens(const struct kw_unwrapping *u, size_t slot, const struct kw_version *v, struct recording_key *out)
 {
-    const struct recording_blob b = {slot, v->version, u->format, u->blob, u->len};
+    const struct recording_blob b = {slot, v->version, u->scheme.format, u->blob, u->len};
     return recording_open(&b, out->value, &out->spec.len);
 }
 
