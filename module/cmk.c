@@ -10,10 +10,7 @@
 #include "log.h"
 #include "template.h"
 
-/* What every canary holds: 16 bytes, known to everybody. */
-static const uint8_t canary_plain[16] = "keyward canary 1";
-
-enum { FIND_BATCH = 16, FRESH_MS = 1000, RESTLESS_MS = 3000, DOUBT_TRIES = 12, DOUBT_US = 3000 };
+enum { FIND_BATCH = 16, OBJECTS_MAX = 2 * KW_VERSIONS_MAX, FRESH_MS = 1000, RESTLESS_MS = 3000, DOUBT_TRIES = 12, DOUBT_US = 3000 };
 
 /* The canary that a version had when it was proven. Somebody with the PIN can put another key with another canary in its place; this
  * process does not take it for the same version any more. It also is the canary of an adopted key, whose CKA_ID has no room for one. */
@@ -79,85 +76,6 @@ struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version
     return NULL;
 }
 
-static bool is_ours(const struct kw_cmk_readback *a)
-{
-    return a->id_len == KW_CMK_FULL_ID && memcmp(a->id, "kw", 2) == 0;
-}
-
-/* SoftHSM shows CKA_VALUE_LEN 0 for a key that came by C_UnwrapKey, so such a version tells its size in the upper half of the origin
- * byte: 1, 2, 3 for 16, 24, 32 bytes. */
-static CK_ULONG told_length(uint8_t origin)
-{
-    unsigned code = origin >> 4;
-    return code >= 1 && code <= 3 ? 8 + 8 * (CK_ULONG)code : 0;
-}
-
-struct kw_rv kw_cmk_read(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_cmk_readback *out)
-{
-    memset(out, 0, sizeof *out);
-    CK_ATTRIBUTE t[] = {
-        {CKA_TOKEN, &out->token, sizeof out->token},
-        {CKA_PRIVATE, &out->private, sizeof out->private},
-        {CKA_SENSITIVE, &out->sensitive, sizeof out->sensitive},
-        {CKA_EXTRACTABLE, &out->extractable, sizeof out->extractable},
-        {CKA_ENCRYPT, &out->encrypt, sizeof out->encrypt},
-        {CKA_DECRYPT, &out->decrypt, sizeof out->decrypt},
-        {CKA_SIGN, &out->sign, sizeof out->sign},
-        {CKA_VERIFY, &out->verify, sizeof out->verify},
-        {CKA_DERIVE, &out->derive, sizeof out->derive},
-        {CKA_WRAP, &out->wrap, sizeof out->wrap},
-        {CKA_UNWRAP, &out->unwrap, sizeof out->unwrap},
-        {CKA_KEY_TYPE, &out->type, sizeof out->type},
-        {CKA_VALUE_LEN, &out->len, sizeof out->len},
-        {CKA_ID, out->id, sizeof out->id},
-    };
-    const CK_ULONG count = sizeof t / sizeof t[0];
-    CK_ULONG sizes[sizeof t / sizeof t[0]];
-    for (CK_ULONG i = 0; i < count; i++) {
-        sizes[i] = t[i].ulValueLen;
-    }
-    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, t, count);
-    if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE && rv != CKR_BUFFER_TOO_SMALL) {
-        return kw_lease_check(lease, rv, "C_GetAttributeValue");
-    }
-    out->complete = rv == CKR_OK;
-    for (CK_ULONG i = 0; i < count; i++) {
-        bool is_id = t[i].type == CKA_ID;
-        out->complete &= is_id ? t[i].ulValueLen <= sizes[i] : t[i].ulValueLen == sizes[i];
-    }
-    out->id_len = out->complete ? t[count - 1].ulValueLen : 0;
-    if (out->complete && out->len == 0 && is_ours(out)) {
-        out->len = told_length(out->id[16]);
-    }
-    return KW_OK;
-}
-
-const char *kw_cmk_judge(const struct kw_cmk_readback *a)
-{
-    if (!a->complete) {
-        return "the token does not show all its attributes, or its CKA_ID is longer than 64 bytes";
-    }
-    if (!a->token) {
-        return "it is a session object: somebody planted it";
-    }
-    if (!a->private) {
-        return "CKA_PRIVATE is false: anybody can use it without a PIN";
-    }
-    if (!a->sensitive || a->extractable) {
-        return "CKA_SENSITIVE is false or CKA_EXTRACTABLE is true: its value may leave the token";
-    }
-    if (a->encrypt || a->decrypt || a->sign || a->verify || a->derive) {
-        return "it has another usage than CKA_WRAP and CKA_UNWRAP";
-    }
-    if (a->wrap && !a->unwrap) {
-        return "it may wrap but not unwrap";
-    }
-    if (a->type != CKK_AES || (a->len != 16 && a->len != 24 && a->len != 32)) {
-        return "it is no AES key of 128, 192 or 256 bits";
-    }
-    return NULL;
-}
-
 static uint32_t big_endian(const uint8_t *p, size_t n)
 {
     uint32_t v = 0;
@@ -167,14 +85,16 @@ static uint32_t big_endian(const uint8_t *p, size_t n)
     return v;
 }
 
+/* Of an AES version the hash of its canary; of an RSA version the canary is a hash already. */
 static struct kw_rv set_fingerprint(struct kw_cmk_entry *e)
 {
     uint8_t hash[KW_SHA256_SIZE];
     const void *const parts[] = {e->canary};
     const size_t lens[] = {KW_CANARY_SIZE};
-    struct kw_rv r = kw_digest_sha256(parts, lens, 1, hash);
+    bool rsa = e->version.type == CKK_RSA;
+    struct kw_rv r = rsa ? KW_OK : kw_digest_sha256(parts, lens, 1, hash);
     if (kw_ok(r)) {
-        memcpy(e->version.fingerprint, hash, KW_FINGERPRINT_SIZE);
+        memcpy(e->version.fingerprint, rsa ? e->canary : hash, KW_FINGERPRINT_SIZE);
         e->version.has_fingerprint = true;
         e->has_canary = true;
     }
@@ -230,8 +150,18 @@ done:
     return r;
 }
 
+/* The entry's canary becomes its fingerprint, unless another one was proven before. */
+static struct kw_rv check_pin(struct kw_cmk *c, struct kw_cmk_entry *e)
+{
+    uint8_t pinned[KW_CANARY_SIZE];
+    if (get_pin(c, &e->version, pinned) && memcmp(pinned, e->canary, KW_CANARY_SIZE) != 0) {
+        e->version.problem = "another key stands in its place: its fingerprint is not the one that was proven before";
+    }
+    return set_fingerprint(e);
+}
+
 /* A key that was made elsewhere is adopted as version 1; its lineage follows from its label and CKA_ID. */
-static struct kw_rv adopt(struct kw_cmk *c, const struct kw_cmk_readback *a, struct kw_cmk_entry *e)
+static struct kw_rv adopt(struct kw_cmk *c, const struct kw_readback *a, struct kw_cmk_entry *e)
 {
     uint8_t hash[KW_SHA256_SIZE];
     const void *const parts[] = {"keyward adopted", c->label, a->id};
@@ -244,6 +174,10 @@ static struct kw_rv adopt(struct kw_cmk *c, const struct kw_cmk_readback *a, str
     memcpy(e->version.lineage + 2, hash, KW_LINEAGE_SIZE - 2);
     e->version.version = 1;
     e->version.origin = KW_ORIGIN_UNKNOWN;
+    if (a->type == CKK_RSA && kw_rsa_size(a->rsa.modulus_len)) {
+        r = kw_rsa_name(&a->rsa, e->canary);
+        return kw_ok(r) ? check_pin(c, e) : r;
+    }
     if (get_pin(c, &e->version, e->canary)) {
         return set_fingerprint(e);
     }
@@ -253,54 +187,87 @@ static struct kw_rv adopt(struct kw_cmk *c, const struct kw_cmk_readback *a, str
     return KW_OK;
 }
 
-/* A version of ours carries its canary in its CKA_ID. */
-static struct kw_rv recognize(struct kw_cmk *c, const struct kw_cmk_readback *a, struct kw_cmk_entry *e)
+/* A version of ours: an AES key carries its canary in its CKA_ID. */
+static struct kw_rv recognize(struct kw_cmk *c, const struct kw_readback *a, struct kw_cmk_entry *e)
 {
-    uint8_t pinned[KW_CANARY_SIZE];
+    struct kw_rv r = KW_OK;
     unsigned origin = a->id[16] & 15;
     memcpy(e->version.lineage, a->id, KW_LINEAGE_SIZE);
     e->version.version = big_endian(a->id + 12, 4);
     e->version.origin = origin <= KW_ORIGIN_IMPORTED ? (enum kw_origin)origin : KW_ORIGIN_UNKNOWN;
     e->version.created = big_endian(a->id + 17, 3);
     e->version.purge = big_endian(a->id + 20, 4);
-    memcpy(e->canary, a->id + 24, KW_CANARY_SIZE);
     if (e->version.purge == KW_CMK_UNFINISHED) {
         e->version.problem = "it is not finished; `keyward repair` finishes or removes it";
     }
-    if (get_pin(c, &e->version, pinned) && memcmp(pinned, e->canary, KW_CANARY_SIZE) != 0) {
-        e->version.problem = "another key stands in its place: its fingerprint is not the one that was proven before";
+    if (a->class == CKO_SECRET_KEY) {
+        memcpy(e->canary, a->id + KW_CMK_RSA_ID, KW_CANARY_SIZE);
+    } else {
+        r = kw_rsa_name(&a->rsa, e->canary);
     }
-    return set_fingerprint(e);
+    return kw_ok(r) ? check_pin(c, e) : r;
 }
 
-static enum kw_state state_of(const struct kw_cmk_readback *a, uint32_t purge)
+static enum kw_state state_of(const struct kw_cmk_entry *e)
 {
-    if (a->wrap) {
+    if (e->version.problem != NULL) {
+        return KW_STATE_OUT_OF_SERVICE;
+    }
+    if (e->may_wrap) {
         return KW_STATE_ACTIVE;
     }
-    if (a->unwrap) {
+    if (e->may_unwrap) {
         return KW_STATE_RETIRED;
     }
-    return purge != 0 ? KW_STATE_PENDING : KW_STATE_DISABLED;
+    return e->version.purge != 0 ? KW_STATE_PENDING : KW_STATE_DISABLED;
 }
 
-static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const struct kw_cmk_readback *a,
+/* The public half of an RSA version, as it was found. */
+struct half {
+    CK_OBJECT_HANDLE handle;
+    bool private; /* CKA_PRIVATE: made by somebody who was logged in */
+    bool wrap;
+    struct kw_rsa_public numbers;
+};
+
+static bool fits(const struct half *h, const struct kw_rsa_public *numbers)
+{
+    return numbers->modulus_len > 0 && h->numbers.modulus_len == numbers->modulus_len && h->numbers.exponent_len == numbers->exponent_len &&
+           memcmp(h->numbers.modulus, numbers->modulus, numbers->modulus_len) == 0 &&
+           memcmp(h->numbers.exponent, numbers->exponent, numbers->exponent_len) == 0;
+}
+
+/* The public half must have the numbers of the private one, so that a data key is never wrapped to somebody else's key; one that needs a login
+ * comes before one that anybody could have planted. Without one the version only unwraps. */
+static void pair(struct kw_cmk_entry *e, const struct kw_rsa_public *numbers, const struct half *halves, size_t count)
+{
+    const struct half *best = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (fits(&halves[i], numbers) && (best == NULL || (halves[i].private && !best->private))) {
+            best = &halves[i];
+        }
+    }
+    e->public_handle = best == NULL ? CK_INVALID_HANDLE : best->handle;
+    e->may_wrap = best != NULL && best->wrap && e->may_unwrap;
+}
+
+static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const struct kw_readback *a,
                                struct kw_cmk_entry *e)
 {
     memset(e, 0, sizeof *e);
     e->handle = handle;
+    e->public_handle = CK_INVALID_HANDLE;
+    e->ours = kw_readback_is_ours(a);
     e->may_wrap = a->wrap;
     e->may_unwrap = a->unwrap;
     e->full_id_len = a->id_len < sizeof e->full_id ? a->id_len : sizeof e->full_id;
     memcpy(e->full_id, a->id, e->full_id_len);
     e->version.type = a->type;
-    e->version.bits = a->len <= 32 ? (unsigned)a->len * 8 : 0;
+    e->version.bits = a->type == CKK_RSA ? (unsigned)a->rsa.modulus_len * 8 : a->len <= 32 ? (unsigned)a->len * 8 : 0;
     e->version.id_len = a->id_len < KW_CMK_ID_SIZE ? a->id_len : KW_CMK_ID_SIZE;
     memcpy(e->version.id, a->id, e->version.id_len);
-    e->version.problem = kw_cmk_judge(a);
-    struct kw_rv r = is_ours(a) ? recognize(c, a, e) : adopt(c, a, e);
-    e->version.state = e->version.problem != NULL ? KW_STATE_OUT_OF_SERVICE : state_of(a, e->version.purge);
-    return r;
+    e->version.problem = kw_readback_judge(a);
+    return e->ours ? recognize(c, a, e) : adopt(c, a, e);
 }
 
 static int compare_entries(const void *x, const void *y)
@@ -349,11 +316,10 @@ static void judge_lineage(struct kw_snapshot *s)
     qsort(s->entries, s->count, sizeof s->entries[0], compare_entries);
 }
 
-/* The handles of all secret keys with the label; never a part of them. */
-static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_OBJECT_HANDLE out[KW_VERSIONS_MAX], size_t *count)
+/* The handles of all objects with the label; never a part of them. */
+static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_OBJECT_HANDLE out[OBJECTS_MAX], size_t *count)
 {
     struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
     kw_template_bytes(&t, CKA_LABEL, label, strlen(label));
     struct kw_rv r = kw_lease_check(lease, lease->call->C_FindObjectsInit(lease->session, t.items, t.count),
                                     "C_FindObjectsInit");
@@ -367,9 +333,9 @@ static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_O
         got = 0;
         r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, batch, FIND_BATCH, &got), "C_FindObjects");
         got = got < FIND_BATCH ? got : FIND_BATCH;
-        if (kw_ok(r) && *count + got > KW_VERSIONS_MAX) {
-            kw_log(KW_LOG_ERROR, "token %s: more than %d keys are called %s; destroy those that are not its versions",
-                   kw_backing_config(lease->backing)->name, KW_VERSIONS_MAX, label);
+        if (kw_ok(r) && *count + got > OBJECTS_MAX) {
+            kw_log(KW_LOG_ERROR, "token %s: more than %d objects are called %s; destroy those that are not its versions",
+                   kw_backing_config(lease->backing)->name, OBJECTS_MAX, label);
             r = KW_FAIL(CKR_DEVICE_MEMORY, "the token has more keys of this label than a lineage can have versions");
         }
         for (CK_ULONG i = 0; kw_ok(r) && i < got; i++) {
@@ -380,24 +346,66 @@ static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_O
     return r;
 }
 
-/* No key at all: either none was made or the token is gone, and only C_GetTokenInfo tells (HSM-FACTS, "Loss of store"). */
-static struct kw_rv check_token(struct kw_lease *lease)
+/* The objects of a label, while they are read. */
+struct reading {
+    struct kw_snapshot *snapshot; /* entries for `count` objects */
+    struct kw_rsa_public *numbers; /* of the private halves: at the index of their entry */
+    struct half *halves;
+    size_t half_count;
+};
+
+/* One object: an entry, the public half of one, or, as a certificate, nothing. */
+static struct kw_rv read_object(struct kw_lease *lease, struct kw_cmk *c, CK_OBJECT_HANDLE handle, struct reading *to)
 {
-    CK_TOKEN_INFO info;
-    if (lease->call->C_GetTokenInfo(kw_lease_slot(lease), &info) != CKR_OK) {
-        return kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_GetTokenInfo");
+    struct kw_readback a;
+    struct kw_rv r = kw_readback_read(lease, handle, &a);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (a.class == CKO_SECRET_KEY || a.class == CKO_PRIVATE_KEY) {
+        size_t i = to->snapshot->count++;
+        to->numbers[i] = a.rsa;
+        return make_entry(c, handle, &a, &to->snapshot->entries[i]);
+    }
+    if (a.class == CKO_PUBLIC_KEY && a.complete && a.token && a.type == CKK_RSA) {
+        to->halves[to->half_count++] = (struct half){handle, a.private, a.wrap, a.rsa};
     }
     return KW_OK;
 }
 
+static struct kw_rv read_objects(struct kw_lease *lease, struct kw_cmk *c, const CK_OBJECT_HANDLE *handles, size_t count,
+                                 struct kw_snapshot *s)
+{
+    struct reading to = {.snapshot = s};
+    struct kw_rv r = KW_OK;
+    to.numbers = calloc(count + 1, sizeof *to.numbers);
+    to.halves = calloc(count + 1, sizeof *to.halves);
+    if (to.numbers == NULL || to.halves == NULL) {
+        r = KW_FAIL(CKR_HOST_MEMORY, "no memory for the versions of a key");
+    }
+    for (size_t i = 0; kw_ok(r) && i < count; i++) {
+        r = read_object(lease, c, handles[i], &to);
+    }
+    for (size_t i = 0; kw_ok(r) && i < s->count; i++) {
+        struct kw_cmk_entry *e = &s->entries[i];
+        if (e->version.type == CKK_RSA) {
+            pair(e, &to.numbers[i], to.halves, to.half_count);
+        }
+        e->version.state = state_of(e);
+    }
+    free(to.numbers);
+    free(to.halves);
+    return r;
+}
+
 static struct kw_rv read_snapshot(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
 {
-    CK_OBJECT_HANDLE handles[KW_VERSIONS_MAX];
+    CK_OBJECT_HANDLE handles[OBJECTS_MAX];
     size_t count = 0;
     struct kw_snapshot *s = NULL;
     struct kw_rv r = find_handles(lease, c->label, handles, &count);
     if (kw_ok(r) && count == 0) {
-        r = check_token(lease);
+        r = kw_canary_token_is_well(lease);
     }
     if (!kw_ok(r)) {
         return r;
@@ -408,14 +416,7 @@ static struct kw_rv read_snapshot(struct kw_lease *lease, struct kw_cmk *c, stru
     }
     atomic_init(&s->references, 1);
     s->epoch = lease->epoch;
-    for (size_t i = 0; kw_ok(r) && i < count; i++) {
-        struct kw_cmk_readback a;
-        r = kw_cmk_read(lease, handles[i], &a);
-        if (kw_ok(r)) {
-            r = make_entry(c, handles[i], &a, &s->entries[s->count]);
-            s->count++;
-        }
-    }
+    r = read_objects(lease, c, handles, count, s);
     if (!kw_ok(r)) {
         kw_snapshot_put(s);
         return r;
@@ -432,7 +433,8 @@ static void carry_proofs(const struct kw_snapshot *from, struct kw_snapshot *to)
         for (size_t k = 0; k < from->count; k++) {
             const struct kw_cmk_entry *a = &from->entries[k];
             struct kw_cmk_entry *b = &to->entries[i];
-            if (a->handle == b->handle && a->full_id_len == b->full_id_len &&
+            if (a->handle == b->handle && a->public_handle == b->public_handle &&
+                (b->version.type != CKK_RSA || a->may_wrap == b->may_wrap) && a->full_id_len == b->full_id_len &&
                 memcmp(a->full_id, b->full_id, a->full_id_len) == 0) {
                 atomic_store(&b->proven, atomic_load(&a->proven));
             }
@@ -558,87 +560,17 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
     return KW_OK;
 }
 
-/* What the canary holds, as a session object. */
-static void canary_template(struct kw_template *t)
-{
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(t, CKA_TOKEN, 0);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 0);
-    kw_template_bool(t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(t);
-}
-
-struct kw_rv kw_cmk_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE])
-{
-    struct kw_template t = {0};
-    canary_template(&t);
-    kw_template_bytes(&t, CKA_VALUE, canary_plain, sizeof canary_plain);
-    CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
-    CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &plain);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_CreateObject");
-    if (!kw_ok(r)) {
-        return r;
-    }
-    CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
-    CK_BYTE wrapped[KW_CANARY_SIZE + 64];
-    CK_ULONG len = sizeof wrapped;
-    r = kw_lease_check(lease, lease->call->C_WrapKey(lease->session, &mechanism, key, plain, wrapped, &len), "C_WrapKey");
-    (void)lease->call->C_DestroyObject(lease->session, plain);
-    if (kw_ok(r) && len != KW_CANARY_SIZE) {
-        lease->failure = CKR_DEVICE_ERROR;
-        r = KW_FAIL(CKR_DEVICE_ERROR, "the token's AES key wrap gives another length than RFC 3394");
-    }
-    if (kw_ok(r)) {
-        memcpy(out, wrapped, KW_CANARY_SIZE);
-    }
-    return r;
-}
-
-/* Opens the canary. *same tells whether it held the known bytes; a refusal by the integrity check is an answer too. */
-static struct kw_rv open_canary(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same)
-{
-    struct kw_template t = {0};
-    canary_template(&t);
-    CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
-    CK_BYTE blob[KW_CANARY_SIZE];
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    memcpy(blob, e->canary, sizeof blob);
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &mechanism, e->handle, blob, sizeof blob, t.items, t.count, &key);
-    *same = false;
-    if (kw_error_class(rv) == KW_CLASS_AMBIGUOUS) {
-        return check_token(lease);
-    }
-    struct kw_rv r = kw_lease_check(lease, rv, "C_UnwrapKey");
-    if (!kw_ok(r)) {
-        return r;
-    }
-    uint8_t value[sizeof canary_plain + 16];
-    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof value};
-    r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, key, &a, 1), "C_GetAttributeValue");
-    (void)lease->call->C_DestroyObject(lease->session, key);
-    *same = kw_ok(r) && a.ulValueLen == sizeof canary_plain && memcmp(value, canary_plain, sizeof canary_plain) == 0;
-    return r;
-}
-
 struct kw_rv kw_cmk_verify(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same)
 {
-    uint8_t canary[KW_CANARY_SIZE];
-    if (!e->may_wrap) {
-        struct kw_rv r = open_canary(lease, e, same);
-        return kw_ok(r) && !*same ? open_canary(lease, e, same) : r; /* twice: a token may stumble once */
-    }
-    struct kw_rv r = kw_cmk_canary(lease, e->handle, canary);
-    *same = kw_ok(r) && memcmp(canary, e->canary, sizeof canary) == 0;
-    return r;
+    const struct kw_canary_key key = {e->version.type, e->handle, e->public_handle, e->may_wrap};
+    return kw_canary_verify(lease, &key, e->canary, same);
 }
 
 /* A key that has no canary yet, because it was made elsewhere, gets one here for the life of the process. */
 static struct kw_rv first_canary(struct kw_lease *lease, struct kw_cmk *c, const struct kw_cmk_entry *e)
 {
     uint8_t canary[KW_CANARY_SIZE];
-    struct kw_rv r = kw_cmk_canary(lease, e->handle, canary);
+    struct kw_rv r = kw_canary_make(lease, e->handle, canary);
     return kw_ok(r) ? set_pin(c, &e->version, canary) : r;
 }
 

@@ -10,10 +10,10 @@
 
 #include <stdatomic.h>
 
-#include "backing.h"
-#include "key.h"
+#include "canary.h"
+#include "readback.h"
 
-enum { KW_CANARY_SIZE = 24, KW_CMK_FULL_ID = 48, KW_VERSIONS_MAX = 1024 };
+enum { KW_VERSIONS_MAX = 1024 };
 
 /* In the place of the day of purge: the version is still being made, and out of service until it is finished on every token. */
 #define KW_CMK_UNFINISHED UINT32_MAX
@@ -22,12 +22,14 @@ struct kw_cmk;
 
 struct kw_cmk_entry {
     struct kw_version version;
-    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_HANDLE handle;         /* of the secret key; of an RSA version, the private half */
+    CK_OBJECT_HANDLE public_handle;  /* of an RSA version the public half; CK_INVALID_HANDLE: the token has none that fits */
+    bool ours;                       /* made by Keyward: its CKA_ID has a day of purge */
     uint8_t full_id[KW_CMK_FULL_ID]; /* CKA_ID as the token has it */
     size_t full_id_len;
     uint8_t canary[KW_CANARY_SIZE];
     bool has_canary;
-    bool may_wrap;
+    bool may_wrap;                   /* an RSA version: both halves are there and may */
     bool may_unwrap;
     atomic_bool proven;
 };
@@ -70,21 +72,5 @@ KW_MUST_USE struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, 
 
 /* Whether the handle holds the key whose canary the entry has, whatever its state: wraps the canary again, or opens it. */
 KW_MUST_USE struct kw_rv kw_cmk_verify(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same);
-
-/* The attributes of a key that decide whether it may serve as a CMK, read all at once. */
-struct kw_cmk_readback {
-    CK_BBOOL token, private, sensitive, extractable, encrypt, decrypt, sign, verify, derive, wrap, unwrap;
-    CK_ULONG type, len; /* CKA_KEY_TYPE, CKA_VALUE_LEN in bytes */
-    uint8_t id[KW_CMK_FULL_ID + 16];
-    size_t id_len;
-    bool complete; /* the token gave every one */
-};
-KW_MUST_USE struct kw_rv kw_cmk_read(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_cmk_readback *out);
-
-/* Why a key with these attributes may not serve as a CMK, a static sentence; NULL when it may. (DESIGN section 4; ATTACKS A01, A07.) */
-const char *kw_cmk_judge(const struct kw_cmk_readback *a);
-
-/* Makes the canary of a key that may wrap: AES-KW of 16 bytes that everybody knows. */
-KW_MUST_USE struct kw_rv kw_cmk_canary(struct kw_lease *lease, CK_OBJECT_HANDLE key, uint8_t out[KW_CANARY_SIZE]);
 
 #endif

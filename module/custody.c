@@ -88,19 +88,19 @@ static struct kw_rv not_as_asked(const struct kw_lease *lease, const char *why)
 /* Writes the canary into CKA_ID and reads everything back. */
 static struct kw_rv finish(struct kw_lease *lease, const struct kw_custody_plan *plan, uint8_t *id, CK_OBJECT_HANDLE key)
 {
-    struct kw_cmk_readback a;
-    struct kw_rv r = kw_cmk_canary(lease, key, id + 24);
+    struct kw_readback a;
+    struct kw_rv r = kw_canary_make(lease, key, id + 24);
     if (kw_ok(r)) {
         CK_ATTRIBUTE t = {CKA_ID, id, KW_CMK_FULL_ID};
         r = kw_lease_check(lease, lease->call->C_SetAttributeValue(lease->session, key, &t, 1), "C_SetAttributeValue");
     }
     if (kw_ok(r)) {
-        r = kw_cmk_read(lease, key, &a);
+        r = kw_readback_read(lease, key, &a);
     }
     if (!kw_ok(r)) {
         return r;
     }
-    const char *why = kw_cmk_judge(&a);
+    const char *why = kw_readback_judge(&a);
     if (why == NULL && (!a.wrap || !a.unwrap || a.len * 8 != plan->bits || a.id_len != KW_CMK_FULL_ID ||
                         memcmp(a.id, id, KW_CMK_FULL_ID) != 0)) {
         why = "the token changed what was asked";
@@ -127,7 +127,7 @@ struct kw_rv kw_custody_generate(struct kw_lease *lease, const struct kw_custody
 struct kw_rv kw_custody_change(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct kw_custody_state *to)
 {
     struct kw_template t = {0};
-    struct kw_cmk_readback a;
+    struct kw_readback a;
     uint8_t id[KW_CMK_FULL_ID];
     bool ours = e->full_id_len == KW_CMK_FULL_ID;
     memcpy(id, e->full_id, sizeof id);
@@ -142,7 +142,7 @@ struct kw_rv kw_custody_change(struct kw_lease *lease, const struct kw_cmk_entry
     CK_RV rv = lease->call->C_SetAttributeValue(lease->session, e->handle, t.items, t.count);
     struct kw_rv r = kw_lease_check(lease, rv, "C_SetAttributeValue");
     if (kw_ok(r)) {
-        r = kw_cmk_read(lease, e->handle, &a);
+        r = kw_readback_read(lease, e->handle, &a);
     }
     if (kw_ok(r) && (!a.complete || a.wrap != to->wrap || a.unwrap != to->unwrap || (ours && memcmp(a.id, id, sizeof id) != 0))) {
         r = not_as_asked(lease, "it did not keep the new state");

@@ -7,12 +7,26 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static OSSL_LIB_CTX *context;
 static EVP_MD *sha256;
 
-static EVP_MD *fetch(void)
+static OSSL_LIB_CTX *library_locked(void)
 {
-    pthread_mutex_lock(&lock);
     if (context == NULL) {
         context = OSSL_LIB_CTX_new();
     }
+    return context;
+}
+
+struct ossl_lib_ctx_st *kw_digest_library(void)
+{
+    pthread_mutex_lock(&lock);
+    OSSL_LIB_CTX *c = library_locked();
+    pthread_mutex_unlock(&lock);
+    return c;
+}
+
+static EVP_MD *fetch(void)
+{
+    pthread_mutex_lock(&lock);
+    (void)library_locked();
     if (context != NULL && sha256 == NULL) {
         sha256 = EVP_MD_fetch(context, "SHA2-256", NULL);
     }

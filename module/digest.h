@@ -18,6 +18,10 @@ enum { KW_SHA256_SIZE = 32 };
 KW_MUST_USE struct kw_rv kw_digest_sha256(const void *const parts[], const size_t lens[], size_t count,
                                           uint8_t out[KW_SHA256_SIZE]);
 
+/* The library context, for whoever else uses OpenSSL; borrowed until kw_digest_end. NULL when memory is short, which means OpenSSL's
+ * default context: callers fetch by name and then get NULL or the built-in provider. */
+struct ossl_lib_ctx_st *kw_digest_library(void);
+
 /* Frees the context (C_Finalize). */
 void kw_digest_end(void);
 

@@ -274,7 +274,7 @@ static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key,
     struct kw_rv r = KW_OK;
     bool fits = rv != CKR_OK || a.ulValueLen != sizeof told || told == 0 || told * 8 == found->bits;
     if (fits) {
-        r = kw_cmk_canary(lease, key, found->canary);
+        r = kw_canary_make(lease, key, found->canary);
     }
     if (!fits || (!kw_ok(r) && kw_parcel_is_about_key(lease))) {
         r = kw_parcel_answer(lease,
