@@ -215,9 +215,7 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f)
         pthread_mutex_unlock(&b->lock);
         return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the configuration of the backing token has a problem");
     }
-    pthread_mutex_lock(&b->lock);
     struct kw_vendor *vendor = b->vendor;
-    pthread_mutex_unlock(&b->lock);
     struct kw_rv r = KW_OK;
     if (vendor == NULL) {
         r = kw_vendor_load(b->config->module_path, b->config->init, &vendor);
@@ -289,8 +287,9 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
 /* A session: an idle one, a new one, or one that somebody gives back within KW_BACKING_WAIT_MS. The lock is held; given up meanwhile. */
 static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
-    struct timespec until = kw_clock_in(KW_BACKING_WAIT_MS);
+    struct timespec until = {0};
     while (b->draining || (b->idle == 0 && b->open >= KW_BACKING_POOL)) {
+        until = until.tv_sec == 0 ? kw_clock_in(KW_BACKING_WAIT_MS) : until;
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
             return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
         }
@@ -341,7 +340,7 @@ static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease 
         kw_vendor_leave(b->vendor);
         return r;
     }
-    *lease = (struct kw_lease){b, f, session, b->epoch, 0, CKR_OK};
+    *lease = (struct kw_lease){.backing = b, .call = f, .session = session, .epoch = b->epoch, .profile = b->profile, .failure = CKR_OK};
     if (user && !b->logged_in) {
         r = kw_login_locked(lease, NULL, true);
         if (kw_error_class(r.code) == KW_CLASS_CREDENTIAL) {

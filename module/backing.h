@@ -35,6 +35,7 @@ struct kw_lease {
     CK_SESSION_HANDLE session;
     unsigned long epoch; /* of this backing; grows with each new connection */
     unsigned attempt;    /* 0 at first; what was looked up before is looked up again when it is more (member.h) */
+    struct kw_profile profile; /* of the token, when the lease was given out */
     CK_RV failure;       /* the vendor's last answer that was not CKR_OK and is not explained yet; CKR_OK: none */
 };
 

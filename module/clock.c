@@ -13,11 +13,15 @@ struct timespec kw_clock_in(long ms)
     return t;
 }
 
+long kw_clock_between(const struct timespec *from, const struct timespec *to)
+{
+    return (to->tv_sec - from->tv_sec) * 1000 + (to->tv_nsec - from->tv_nsec) / 1000000;
+}
+
 long kw_clock_since(const struct timespec *t)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - t->tv_sec) * 1000 + (now.tv_nsec - t->tv_nsec) / 1000000;
+    const struct timespec now = kw_clock_in(0);
+    return kw_clock_between(t, &now);
 }
 
 bool kw_clock_is_past(const struct timespec *t)

@@ -14,8 +14,9 @@ struct timespec kw_clock_in(long ms);
 /* Whether that time has come. */
 bool kw_clock_is_past(const struct timespec *t);
 
-/* Milliseconds since then. */
+/* Milliseconds since then, and from one such time to another. */
 long kw_clock_since(const struct timespec *t);
+long kw_clock_between(const struct timespec *from, const struct timespec *to);
 
 /* A condition whose timed waits take times of kw_clock_in. */
 void kw_clock_cond_init(pthread_cond_t *cond);

@@ -528,7 +528,7 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
     const struct timespec now = kw_clock_in(0);
     pthread_mutex_lock(&c->lock);
     bool good = c->latest != NULL && c->latest->epoch == lease->epoch && !again;
-    if (good && kw_clock_since(&c->read_at) >= FRESH_MS) {
+    if (good && kw_clock_between(&c->read_at, &now) >= FRESH_MS) {
         c->read_at = now; /* this caller reads again, the others go on with what is there */
         good = false;
     }

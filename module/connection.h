@@ -1,7 +1,7 @@
 /*
  * connection.h: what backing.c (the connection and its sessions) and login.c (the login) share of one backing token. Nobody else includes it.
  *
- * All fields are guarded by `lock`, except `config`, and `vendor` and `slot` once they are set. Whoever changes the connection or the login holds the
+ * All fields are guarded by `lock`, except `config`, `vendor`, and `slot` once it is set. Whoever changes the connection or the login holds the
  * exclusive flag for it, so that the lock is free while the vendor's code runs.
  */
 #ifndef KW_CONNECTION_H
@@ -22,7 +22,7 @@ enum {
 
 struct kw_backing {
     const struct kw_config_token *config;
-    struct kw_vendor *vendor;
+    _Atomic(struct kw_vendor *) vendor;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool connected;

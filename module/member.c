@@ -1,6 +1,7 @@
 #include "member.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,8 +17,8 @@ enum {
 struct member {
     struct kw_backing *backing;
     struct kw_cmk *cmk;
-    bool joined;  /* this slot is a user of the backing's login */
-    bool joining; /* somebody is at it */
+    atomic_bool joined; /* this slot is a user of the backing's login; changed under the lock */
+    bool joining;       /* somebody is at it */
 };
 
 struct kw_members {
@@ -73,6 +74,9 @@ struct kw_backing *kw_members_backing(const struct kw_members *m, size_t i)
  * of its own; while it does, other threads go to the next member. */
 static struct kw_rv join(struct kw_members *m, struct member *one, bool *outage)
 {
+    if (one->joined) {
+        return KW_OK;
+    }
     pthread_mutex_lock(&m->lock);
     bool in = m->in;
     bool joined = one->joined;

@@ -9,9 +9,15 @@
 #include "session.h"
 #include "slot.h"
 
-static void put_locked(struct kw_object *o)
+/* One reference less. The object if it was the last one, to be freed without the lock; else NULL. The lock is held. */
+static struct kw_object *drop_locked(struct kw_object *o)
 {
-    if (--o->references == 0) {
+    return --o->references == 0 ? o : NULL;
+}
+
+static void object_free(struct kw_object *o)
+{
+    if (o != NULL) {
         kw_secret_free(o->dek.value);
         free(o);
     }
@@ -20,8 +26,9 @@ static void put_locked(struct kw_object *o)
 static void put(struct kw_object *o)
 {
     kw_face_lock();
-    put_locked(o);
+    struct kw_object *last = drop_locked(o);
     kw_face_unlock();
+    object_free(last);
 }
 
 void kw_object_put(struct kw_object_view *view)
@@ -32,19 +39,44 @@ void kw_object_put(struct kw_object_view *view)
     }
 }
 
-struct kw_rv kw_object_lookup(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_object_view *view)
+/* The object of a handle, borrowed while the lock is held; NULL, with the reason in *r, when the session may not see one. */
+static struct kw_object *find_locked(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_rv *r)
 {
-    view->object = NULL;
-    struct kw_rv r = KW_OK;
-    kw_face_lock();
     struct kw_object *o = kw_handles_get(&kw_library()->objects, handle);
     if (!s->slot->logged_in) {
-        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nothing is served before C_Login");
-    } else if (o == NULL || o->slot != s->slot) {
-        r = KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "there is no such object");
+        *r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nothing is served before C_Login");
+        return NULL;
+    }
+    if (o == NULL || o->slot != s->slot) {
+        *r = KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "there is no such object");
+        return NULL;
+    }
+    *r = KW_OK;
+    return o;
+}
+
+/* A counted copy of what the object is: of `version` and `dek`, the one that it has. The lock is held. */
+static void view_locked(struct kw_object *o, struct kw_object_view *view)
+{
+    o->references++;
+    view->object = o;
+    view->kind = o->kind;
+    view->was_active = o->was_active;
+    if (o->kind == KW_OBJECT_CMK) {
+        view->version = o->version;
     } else {
-        o->references++;
-        *view = (struct kw_object_view){o, o->kind, o->was_active, o->version, o->dek};
+        view->dek = o->dek;
+    }
+}
+
+struct kw_rv kw_object_lookup(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_object_view *view)
+{
+    struct kw_rv r;
+    view->object = NULL;
+    kw_face_lock();
+    struct kw_object *o = find_locked(s, handle, &r);
+    if (o != NULL) {
+        view_locked(o, view);
     }
     kw_face_unlock();
     return r;
@@ -209,62 +241,78 @@ struct kw_rv kw_object_generate(struct kw_session *s, const CK_MECHANISM *mechan
     return kw_ok(r) ? make(s, &request, out) : r;
 }
 
-/* Claims the object for destruction: only one of several callers gets it. */
-static struct kw_rv claim(struct kw_object *o)
+static struct kw_rv may_change(const struct kw_session *s, enum kw_object_kind kind, const struct kw_dek *dek)
 {
-    kw_face_lock();
-    bool mine = !o->dying;
-    o->dying = true;
-    kw_face_unlock();
-    return mine ? KW_OK : KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "another call destroys this object");
-}
-
-/* Ends the claim: the object's handle goes, or it is as it was. */
-static void end_claim(struct kw_object *o, bool destroyed)
-{
-    struct kw_object *gone = NULL;
-    kw_face_lock();
-    o->dying = destroyed; /* a call that had looked it up before finds that it is gone */
-    for (struct kw_object **link = &o->slot->objects; destroyed && *link != NULL; link = &(*link)->next) {
-        if (*link == o) {
-            detach_locked(link, &gone, false);
-            break;
-        }
-    }
-    kw_face_unlock();
-    kw_objects_end(gone);
-}
-
-static struct kw_rv may_change(const struct kw_session *s, const struct kw_object_view *o)
-{
-    if (o->kind == KW_OBJECT_CMK) {
+    if (kind == KW_OBJECT_CMK) {
         return KW_FAIL(CKR_ACTION_PROHIBITED, "the CMK is changed with the keyward command only");
     }
-    if (o->dek.spec.token && !s->rw) {
+    if (dek->spec.token && !s->rw) {
         return KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");
     }
     return KW_OK;
 }
 
-struct kw_rv kw_object_destroy(struct kw_session *s, CK_OBJECT_HANDLE handle)
+/* Claims the object for destruction: only one of several callers gets it. The lock is held. */
+static struct kw_rv claim_locked(const struct kw_session *s, struct kw_object *o)
 {
-    struct kw_object_view o;
-    struct kw_rv r = kw_object_lookup(s, handle, &o);
-    if (!kw_ok(r)) {
-        return r;
+    struct kw_rv r = may_change(s, o->kind, &o->dek);
+    if (kw_ok(r) && o->dying) {
+        r = KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "another call destroys this object");
     }
-    r = may_change(s, &o);
-    if (kw_ok(r)) {
-        r = claim(o.object);
-        if (kw_ok(r) && o.dek.value == NULL) {
-            r = kw_engine_destroy(kw_library()->engine, s->slot->index, &o.dek);
-            end_claim(o.object, kw_ok(r) || r.code == CKR_OBJECT_HANDLE_INVALID); /* gone in the token: gone here as well */
-        } else if (kw_ok(r)) {
-            end_claim(o.object, true);
+    o->dying = o->dying || kw_ok(r); /* it stays so: a call that had looked it up before finds that it is gone */
+    return r;
+}
+
+/* The handle goes, and with it its reference: the object if that was the last one, else NULL. The lock is held. */
+static struct kw_object *end_handle_locked(struct kw_object *o)
+{
+    struct kw_object *gone = NULL;
+    for (struct kw_object **link = &o->slot->objects; *link != NULL; link = &(*link)->next) {
+        if (*link == o) {
+            detach_locked(link, &gone, false);
+            break;
         }
     }
-    kw_object_put(&o);
+    return gone == NULL ? NULL : drop_locked(gone);
+}
+
+/* Destroys a claimed object of the token home in the token. Gone there: gone here as well; else it is as it was. */
+static struct kw_rv destroy_in_token(const struct kw_session *s, struct kw_object_view *o)
+{
+    struct kw_rv r = kw_engine_destroy(kw_library()->engine, s->slot->index, &o->dek);
+    bool destroyed = kw_ok(r) || r.code == CKR_OBJECT_HANDLE_INVALID;
+    struct kw_object *last = NULL;
+    kw_face_lock();
+    o->object->dying = destroyed;
+    if (destroyed) {
+        last = end_handle_locked(o->object);
+    }
+    kw_face_unlock();
+    object_free(last); /* NULL: the view has a reference */
+    kw_object_put(o);
     return r;
+}
+
+struct kw_rv kw_object_destroy(struct kw_session *s, CK_OBJECT_HANDLE handle)
+{
+    struct kw_object_view view = {0};
+    struct kw_object *last = NULL;
+    struct kw_rv r;
+    bool in_token = false;
+    kw_face_lock();
+    struct kw_object *o = find_locked(s, handle, &r);
+    if (o != NULL) {
+        r = claim_locked(s, o);
+        in_token = kw_ok(r) && o->dek.value == NULL;
+        if (in_token) {
+            view_locked(o, &view);
+        } else if (kw_ok(r)) {
+            last = end_handle_locked(o);
+        }
+    }
+    kw_face_unlock();
+    object_free(last);
+    return in_token ? destroy_in_token(s, &view) : r;
 }
 
 struct kw_rv kw_object_size(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size)
@@ -294,7 +342,7 @@ struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const 
     struct kw_dek to = o.dek;
     r = kw_policy_change(template, count, &to.spec); /* says read-only before it says prohibited: CLIENTS.md point 5 */
     if (kw_ok(r)) {
-        r = may_change(s, &o);
+        r = may_change(s, o.kind, &o.dek);
     }
     if (kw_ok(r) && o.dek.value == NULL) {
         r = kw_engine_rename(kw_library()->engine, s->slot->index, &o.dek, &to);
@@ -308,19 +356,15 @@ struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const 
     return r;
 }
 
-/* The readable value of a data key of the token home, fetched before the lock is taken; NULL when it is not asked for or not readable. */
-static struct kw_rv fetch_value(const struct kw_session *s, const struct kw_object_view *o, const CK_ATTRIBUTE *template,
-                                CK_ULONG count, struct kw_secret **out)
+/* Whether the readable value of a data key of the token home is asked for: it is fetched without the lock. */
+static bool is_fetched(const struct kw_object *o, const CK_ATTRIBUTE *template, CK_ULONG count)
 {
+    const struct kw_dek *d = &o->dek;
     bool asked = false;
     for (CK_ULONG i = 0; i < count; i++) {
         asked |= template[i].type == CKA_VALUE;
     }
-    const struct kw_dek *d = &o->dek;
-    if (!asked || o->kind != KW_OBJECT_DEK || d->value != NULL || d->spec.sensitive || !d->spec.extractable) {
-        return KW_OK;
-    }
-    return kw_engine_value(kw_library()->engine, s->slot->index, d, out);
+    return asked && o->kind == KW_OBJECT_DEK && d->value == NULL && !d->spec.sensitive && d->spec.extractable;
 }
 
 static CK_RV give_locked(const struct kw_object *o, const struct kw_secret *value, CK_ATTRIBUTE *to)
@@ -335,28 +379,55 @@ static CK_RV give_locked(const struct kw_object *o, const struct kw_secret *valu
     return rv == CKR_OK ? kw_attr_give(to, &v) : kw_attr_deny(to, rv);
 }
 
-struct kw_rv kw_object_get(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count)
+/* Every attribute that can be given, and the last reason why one could not. The lock is held. */
+static CK_RV give_all_locked(const struct kw_object *o, const struct kw_secret *value, CK_ATTRIBUTE *template, CK_ULONG count)
 {
-    struct kw_object_view o = {0};
-    struct kw_secret *value = NULL;
     CK_RV worst = CKR_OK;
-    struct kw_rv r = kw_attrs_check(template, count);
-    if (kw_ok(r)) {
-        r = kw_object_lookup(s, handle, &o);
+    for (CK_ULONG i = 0; i < count; i++) {
+        CK_RV rv = give_locked(o, value, &template[i]);
+        worst = rv != CKR_OK ? rv : worst;
     }
-    if (kw_ok(r)) {
-        r = fetch_value(s, &o, template, count, &value);
-    }
+    return worst;
+}
+
+/* kw_object_get with a value that is in the token. Puts the view. */
+static struct kw_rv get_fetched(const struct kw_session *s, struct kw_object_view *o, CK_ATTRIBUTE *template, CK_ULONG count, CK_RV *worst)
+{
+    struct kw_secret *value = NULL;
+    struct kw_rv r = kw_engine_value(kw_library()->engine, s->slot->index, &o->dek, &value);
     if (kw_ok(r)) {
         kw_face_lock();
-        for (CK_ULONG i = 0; i < count; i++) {
-            CK_RV rv = give_locked(o.object, value, &template[i]);
-            worst = rv != CKR_OK ? rv : worst;
-        }
+        *worst = give_all_locked(o->object, value, template, count);
         kw_face_unlock();
     }
     kw_secret_free(value);
-    kw_object_put(&o);
+    kw_object_put(o);
+    return r;
+}
+
+struct kw_rv kw_object_get(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count)
+{
+    struct kw_object_view view = {0};
+    CK_RV worst = CKR_OK;
+    bool fetch = false;
+    struct kw_rv r = kw_attrs_check(template, count);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    kw_face_lock();
+    struct kw_object *o = find_locked(s, handle, &r);
+    if (o != NULL) {
+        fetch = is_fetched(o, template, count);
+        if (fetch) {
+            view_locked(o, &view);
+        } else {
+            worst = give_all_locked(o, NULL, template, count);
+        }
+    }
+    kw_face_unlock();
+    if (fetch) {
+        r = get_fetched(s, &view, template, count, &worst);
+    }
     if (kw_ok(r) && worst != CKR_OK) {
         r = KW_FAIL(worst, "not every attribute of the template could be given");
     }

@@ -65,9 +65,15 @@ static const struct row rows[] = {
 enum { ROWS = sizeof rows / sizeof rows[0] };
 _Static_assert(ROWS <= 64, "the rows that were seen fit one word");
 
-static const struct row *row_of(CK_ATTRIBUTE_TYPE type)
+/* Searches from row `from` on and around: callers give attributes more or less in the order of the rows. */
+static const struct row *row_of(CK_ATTRIBUTE_TYPE type, size_t from)
 {
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = from; i < ROWS; i++) {
+        if (rows[i].type == type) {
+            return &rows[i];
+        }
+    }
+    for (size_t i = 0; i < from; i++) {
         if (rows[i].type == type) {
             return &rows[i];
         }
@@ -78,6 +84,7 @@ static const struct row *row_of(CK_ATTRIBUTE_TYPE type)
 /* What a template says, before defaults. */
 struct said {
     uint64_t rows; /* bit i: rows[i] was given */
+    size_t last;   /* the row of the attribute before */
     CK_KEY_TYPE type;
     bool has_type;
     bool has_class;
@@ -151,11 +158,12 @@ static struct kw_rv same(const struct row *row, const CK_ATTRIBUTE *a)
 static struct kw_rv one_attribute(const struct kw_making_of *of, const CK_ATTRIBUTE *a, struct said *said,
                                   struct kw_dek_request *out)
 {
-    const struct row *row = row_of(a->type);
+    const struct row *row = row_of(a->type, said->last);
     if (row == NULL) {
         return KW_FAIL(CKR_ATTRIBUTE_TYPE_INVALID, "a data key has no such attribute");
     }
-    uint64_t bit = UINT64_C(1) << (row - rows);
+    said->last = (size_t)(row - rows);
+    uint64_t bit = UINT64_C(1) << said->last;
     if ((said->rows & bit) != 0) {
         return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "an attribute is given twice");
     }
@@ -277,7 +285,7 @@ struct kw_rv kw_policy_change(const CK_ATTRIBUTE *template, CK_ULONG count, stru
     struct kw_rv r = kw_attrs_check(template, count);
     for (CK_ULONG i = 0; kw_ok(r) && i < count; i++) {
         const CK_ATTRIBUTE a = template[i]; /* read once */
-        const struct row *row = row_of(a.type);
+        const struct row *row = row_of(a.type, 0);
         if (row == NULL) {
             return KW_FAIL(CKR_ATTRIBUTE_TYPE_INVALID, "a key has no such attribute");
         }

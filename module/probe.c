@@ -138,17 +138,15 @@ static struct kw_rv prove_kwp(struct kw_lease *lease, struct kw_proof *p)
 
 struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out)
 {
-    struct kw_profile profile;
-    kw_backing_profile(lease->backing, &profile);
-    struct kw_proof *p = format == KW_FORMAT_KW ? &profile.kw : &profile.kwp;
+    struct kw_proof *p = format == KW_FORMAT_KW ? &lease->profile.kw : &lease->profile.kwp;
     struct kw_rv r = KW_OK;
     if (!p->tried) {
         struct kw_proof found;
         r = format == KW_FORMAT_KW ? prove_kw(lease, &found) : prove_kwp(lease, &found);
         if (kw_ok(r)) {
-            kw_backing_profile(lease->backing, &profile);
+            kw_backing_profile(lease->backing, &lease->profile); /* the other one may be known by now */
             *p = found;
-            kw_backing_set_profile(lease->backing, &profile);
+            kw_backing_set_profile(lease->backing, &lease->profile);
         }
     }
     if (kw_ok(r)) {
@@ -165,9 +163,7 @@ static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
 
 bool kw_probe_offers(struct kw_lease *lease, enum kw_format format)
 {
-    struct kw_profile profile;
-    kw_backing_profile(lease->backing, &profile);
-    const struct kw_proof *p = format == KW_FORMAT_KW ? &profile.kw : &profile.kwp;
+    const struct kw_proof *p = format == KW_FORMAT_KW ? &lease->profile.kw : &lease->profile.kwp;
     if (p->tried) {
         return p->mechanism != CK_UNAVAILABLE_INFORMATION;
     }

@@ -251,7 +251,7 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
             return r;
         }
         bool over = open_with_any(lease, cmk, s, &o, &tally, &r);
-        last = kw_cmk_is_restless(cmk) ? PASSES - 1 : last;
+        last = !over && kw_cmk_is_restless(cmk) ? PASSES - 1 : last;
         if (!over && pass == last) {
             r = conclude(lease, cmk, &tally);
         }
