@@ -92,6 +92,13 @@ static struct kw_rv open_wrapped(struct kw_lease *lease, const struct wrapping *
     return r;
 }
 
+struct kw_rv kw_canary_open(struct kw_lease *lease, CK_OBJECT_HANDLE key, const uint8_t canary[KW_CANARY_SIZE], bool *same)
+{
+    CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP, NULL, 0};
+    const struct wrapping w = {&mechanism, key, KW_CANARY_SIZE};
+    return open_wrapped(lease, &w, canary, same);
+}
+
 static struct kw_rv verify_aes(struct kw_lease *lease, const struct kw_canary_key *key, const uint8_t *canary, bool *same)
 {
     uint8_t again[KW_CANARY_SIZE];

@@ -28,6 +28,9 @@ KW_MUST_USE struct kw_rv kw_canary_make(struct kw_lease *lease, CK_OBJECT_HANDLE
 KW_MUST_USE struct kw_rv kw_canary_verify(struct kw_lease *lease, const struct kw_canary_key *key, const uint8_t canary[KW_CANARY_SIZE],
                                           bool *same);
 
+/* Opens the canary of an AES key that may unwrap: C_UnwrapKey, C_GetAttributeValue, C_DestroyObject, whatever the key else may do. */
+KW_MUST_USE struct kw_rv kw_canary_open(struct kw_lease *lease, CK_OBJECT_HANDLE key, const uint8_t canary[KW_CANARY_SIZE], bool *same);
+
 /* Whether the private half opens, with OAEP of this hash, what OpenSSL encrypted to its own modulus: what a hash is proven with (probe.h). */
 KW_MUST_USE struct kw_rv kw_canary_opens(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, CK_MECHANISM_TYPE hash, bool *opens);
 

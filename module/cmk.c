@@ -76,6 +76,16 @@ struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version
     return NULL;
 }
 
+struct kw_cmk_entry *kw_snapshot_stand_in(struct kw_snapshot *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->entries[i].version.problem == NULL && s->entries[i].may_unwrap) {
+            return &s->entries[i];
+        }
+    }
+    return s->count > 0 ? &s->entries[0] : NULL;
+}
+
 static uint32_t big_endian(const uint8_t *p, size_t n)
 {
     uint32_t v = 0;

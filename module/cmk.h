@@ -60,6 +60,8 @@ bool kw_cmk_is_restless(struct kw_cmk *c);
 
 /* The entry of a version, borrowed from the snapshot; NULL when there is none. */
 struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version);
+/* The first version that unwraps; else the first one. NULL without any. */
+struct kw_cmk_entry *kw_snapshot_stand_in(struct kw_snapshot *s);
 
 /* Proves by the canary that the handle still is the version it was (G2), unless that was done in this epoch and not `use.again`. CKR_DEVICE_ERROR
  * with lease->failure set when the token is ill; CKR_KEY_FUNCTION_NOT_PERMITTED when the version is out of service, or its state does

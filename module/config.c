@@ -180,10 +180,12 @@ static void set_mechanisms(void *context, const struct kw_inifile_value *value)
     size_t len = 0;
     b->slot->mechanisms = 0;
     for (const char *word = next_word(&at, &len); word != NULL; word = next_word(&at, &len)) {
-        if (!is_word(word, len, "standard")) {
-            kw_inifile_problem(b->file, value->line, "mechanisms = %.*s: known is standard", (int)len, word);
-        } else {
+        if (is_word(word, len, "standard")) {
             b->slot->mechanisms |= KW_MECHANISMS_STANDARD;
+        } else if (is_word(word, len, "envelope")) {
+            b->slot->mechanisms |= KW_MECHANISMS_ENVELOPE;
+        } else {
+            kw_inifile_problem(b->file, value->line, "mechanisms = %.*s: known are standard and envelope", (int)len, word);
         }
     }
 }
@@ -270,7 +272,7 @@ static void build_slot(struct build *b)
 {
     b->slot = &b->config->slots[b->config->slot_count++];
     b->slot->line = b->section->line;
-    b->slot->mechanisms = KW_MECHANISMS_STANDARD;
+    b->slot->mechanisms = KW_MECHANISMS_STANDARD | KW_MECHANISMS_ENVELOPE;
     memcpy(b->slot->name, b->section->name, sizeof b->slot->name);
     kw_inifile_apply(b->section, b);
     if (b->slot->key == NULL) {

@@ -46,7 +46,7 @@ struct kw_config_slot {
     size_t token_count;  /* 1 to KW_CONFIG_MEMBERS_MAX */
     const struct kw_config_token *tokens[KW_CONFIG_MEMBERS_MAX]; /* in order of preference */
     bool sealed;         /* data-keys = sealed */
-    unsigned mechanisms; /* KW_MECHANISMS_*; default KW_MECHANISMS_STANDARD */
+    unsigned mechanisms; /* KW_MECHANISMS_*; default all */
 };
 
 struct kw_config {

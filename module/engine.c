@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cipher.h"
+#include "content.h"
 #include "dek.h"
 #include "digest.h"
 #include "member.h"
@@ -65,6 +67,7 @@ void kw_engine_close(struct kw_engine *e)
         kw_backing_free(e->backings[i]);
     }
     kw_vendor_end_all();
+    kw_cipher_end();
     kw_digest_end();
     free(e->slots);
     free(e->backings);
@@ -137,6 +140,7 @@ struct arguments {
     struct kw_secret **secret;
     const struct kw_wrapping *wrapping;
     const struct kw_unwrapping *unwrapping;
+    struct kw_envelope_place place;
     uint8_t *bytes;
     size_t *len;
 };
@@ -325,24 +329,39 @@ struct kw_rv kw_engine_rename(struct kw_engine *e, size_t slot, const struct kw_
 static struct kw_rv do_wrap(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
     struct arguments *a = arg;
-    return kw_wrapper_wrap(lease, cmk, a->wrapping, a->bytes, a->len);
+    if (a->wrapping->scheme.format != KW_FORMAT_ENVELOPE) {
+        return kw_wrapper_wrap(lease, cmk, a->wrapping, a->bytes, a->len);
+    }
+    const struct kw_content_wrapping w = {a->wrapping->version, a->place, a->wrapping->dek};
+    return kw_content_wrap(lease, cmk, &w, a->bytes, a->len);
+}
+
+/* Where a data key of the slot belongs. */
+static struct kw_envelope_place place_of(const struct kw_engine *e, size_t slot, const struct kw_scheme *scheme)
+{
+    const struct kw_config_slot *s = &e->config->slots[slot];
+    return (struct kw_envelope_place){s->tenant, s->geo, scheme->context, scheme->context_len};
 }
 
 struct kw_rv kw_engine_wrap(struct kw_engine *e, size_t slot, const struct kw_wrapping *w, uint8_t *blob, size_t *len)
 {
-    struct arguments a = {.wrapping = w, .bytes = blob, .len = len};
+    struct arguments a = {.wrapping = w, .place = place_of(e, slot, &w->scheme), .bytes = blob, .len = len};
     return run(e, slot, do_wrap, &a);
 }
 
 static struct kw_rv do_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
     struct arguments *a = arg;
-    return kw_wrapper_unwrap(lease, cmk, a->unwrapping, a->dek);
+    if (a->unwrapping->scheme.format != KW_FORMAT_ENVELOPE) {
+        return kw_wrapper_unwrap(lease, cmk, a->unwrapping, a->dek);
+    }
+    const struct kw_content_unwrapping u = {a->place, a->unwrapping->blob, a->unwrapping->len};
+    return kw_content_unwrap(lease, cmk, &u, a->dek);
 }
 
 struct kw_rv kw_engine_unwrap(struct kw_engine *e, size_t slot, const struct kw_unwrapping *u, struct kw_dek *dek)
 {
-    struct arguments a = {.unwrapping = u, .dek = dek};
+    struct arguments a = {.unwrapping = u, .place = place_of(e, slot, &u->scheme), .dek = dek};
     dek->local = false;
     return run(e, slot, do_unwrap, &a);
 }

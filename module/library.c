@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "attrs.h"
+#include "cipher.h"
 #include "clock.h"
 #include "digest.h"
 #include "log.h"
@@ -47,6 +48,7 @@ static void fork_child(void)
     kw_vendor_fork_child();
     kw_secret_forked();
     kw_digest_forked();
+    kw_cipher_forked();
     kw_log_forked();
     (void)pthread_mutex_init(&state_lock, NULL);
     (void)pthread_mutex_init(&face_lock, NULL);

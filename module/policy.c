@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "attrs.h"
+#include "config.h"
+#include "envelope.h"
+#include "keyward.h"
 
 enum kind { BOOL, ULONG, BYTES, DATE, SECRET, NESTED };
 
@@ -312,6 +315,7 @@ static const struct kw_mechanism_row mechanisms[] = {
     {CKM_AES_KEY_WRAP_PAD, WRAPS, 16, 32, KW_FORMAT_KWP, 0},
     {CKM_RSA_PKCS_OAEP, WRAPS, 2048, 4096, KW_FORMAT_OAEP, 0},
     {CKM_RSA_AES_KEY_WRAP, WRAPS, 2048, 4096, KW_FORMAT_RSA_AES, 0},
+    {CKM_KEYWARD_ENVELOPE, WRAPS, 1, KW_DEK_LENGTH_MAX, KW_FORMAT_ENVELOPE, 0}, /* bytes of the data key: the CMK may be of either type */
     {CKM_AES_KEY_GEN, CKF_GENERATE, 16, 32, KW_FORMAT_KW, CKK_AES},
     {CKM_GENERIC_SECRET_KEY_GEN, CKF_GENERATE, 8, KW_DEK_LENGTH_MAX * 8, KW_FORMAT_KW, CKK_GENERIC_SECRET}, /* bits */
 };
@@ -364,6 +368,29 @@ static struct kw_rv rsa_aes_parameter(const void *from, struct kw_scheme *out)
     return oaep_parameter(p.oaep, out);
 }
 
+static struct kw_rv set_context(const void *context, CK_ULONG len, struct kw_scheme *out)
+{
+    if (len > KW_ENVELOPE_CONTEXT_MAX || (context == NULL && len > 0)) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the context of an envelope is longer than 64 KiB, or NULL with a length");
+    }
+    out->context = context;
+    out->context_len = len;
+    return KW_OK;
+}
+
+/* NULL with length 0 is no context. */
+static struct kw_rv envelope_parameter(const CK_MECHANISM *m, struct kw_scheme *out)
+{
+    CK_KEYWARD_ENVELOPE_PARAMS p = {NULL, 0};
+    if (m->pParameter == NULL ? m->ulParameterLen != 0 : m->ulParameterLen != sizeof p) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the parameter is neither NULL nor a CK_KEYWARD_ENVELOPE_PARAMS");
+    }
+    if (m->pParameter != NULL) {
+        memcpy(&p, m->pParameter, sizeof p);
+    }
+    return set_context(p.pContext, p.ulContextLen, out);
+}
+
 static struct kw_rv parameter(const CK_MECHANISM *m, const struct kw_mechanism_row *row, struct kw_scheme *out)
 {
     bool wraps = (row->flags & CKF_WRAP) != 0;
@@ -372,6 +399,9 @@ static struct kw_rv parameter(const CK_MECHANISM *m, const struct kw_mechanism_r
                   : row->format == KW_FORMAT_RSA_AES ? sizeof(struct kw_rsa_aes_params)
                                                      : 0;
     *out = (struct kw_scheme){.format = row->format};
+    if (wraps && row->format == KW_FORMAT_ENVELOPE) {
+        return envelope_parameter(m, out);
+    }
     if (m->ulParameterLen != size || (m->pParameter == NULL) != (size == 0)) {
         return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the parameter is not the one that this mechanism takes");
     }
@@ -394,6 +424,30 @@ struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, s
         }
     }
     return KW_FAIL(CKR_MECHANISM_INVALID, "a slot does not do this mechanism here");
+}
+
+struct kw_rv kw_policy_authenticated(const CK_MECHANISM *mechanism, const void *associated, CK_ULONG len, struct kw_mechanism_use *out)
+{
+    if (mechanism == NULL || (associated == NULL && len > 0)) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "the mechanism is NULL, or the associated data is NULL and has a length");
+    }
+    const CK_MECHANISM m = *mechanism; /* read once */
+    if (m.mechanism != CKM_KEYWARD_ENVELOPE) {
+        return KW_FAIL(CKR_MECHANISM_INVALID, "CKM_KEYWARD_ENVELOPE is the only mechanism that takes associated data");
+    }
+    if (m.pParameter != NULL || m.ulParameterLen != 0) {
+        return KW_FAIL(CKR_MECHANISM_PARAM_INVALID, "the associated data is the context; the mechanism has no parameter here");
+    }
+    struct kw_rv r = kw_policy_mechanism(&m, CKF_WRAP, out);
+    return kw_ok(r) ? set_context(associated, len, &out->scheme) : r;
+}
+
+bool kw_policy_allows(const struct kw_mechanism_row *row, unsigned allowed)
+{
+    if ((row->flags & CKF_WRAP) == 0) {
+        return true;
+    }
+    return (allowed & (row->format == KW_FORMAT_ENVELOPE ? KW_MECHANISMS_ENVELOPE : KW_MECHANISMS_STANDARD)) != 0;
 }
 
 struct kw_rv kw_policy_strength(const struct kw_version *cmk, const struct kw_dek_spec *dek)

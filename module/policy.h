@@ -54,9 +54,18 @@ struct kw_mechanism_use {
 };
 
 /* Judges a caller's mechanism that must have `flag`, and its parameter: CK_RSA_PKCS_OAEP_PARAMS with a known hash, MGF1 of the same hash and no
- * label; CK_RSA_AES_KEY_WRAP_PARAMS with 128, 192 or 256 bits and such a one; else NULL and empty. Everything is read once. CKR_ARGUMENTS_BAD
+ * label; CK_RSA_AES_KEY_WRAP_PARAMS with 128, 192 or 256 bits and such a one; NULL and empty or CK_KEYWARD_ENVELOPE_PARAMS, whose
+ * context stays the caller's memory; else NULL and empty. Everything but the context is read once. CKR_ARGUMENTS_BAD
  * (NULL), CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID. */
 KW_MUST_USE struct kw_rv kw_policy_mechanism(const CK_MECHANISM *mechanism, CK_FLAGS flag, struct kw_mechanism_use *out);
+
+/* The same for the functions of PKCS#11 3.2 that take associated data: CKM_KEYWARD_ENVELOPE without a parameter, the associated data is its context
+ * (still the caller's memory). CKR_ARGUMENTS_BAD, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID (also: longer than 64 KiB). */
+KW_MUST_USE struct kw_rv kw_policy_authenticated(const CK_MECHANISM *mechanism, const void *associated, CK_ULONG len,
+                                                 struct kw_mechanism_use *out);
+
+/* Whether a slot that allows these KW_MECHANISMS_* offers the mechanism. */
+bool kw_policy_allows(const struct kw_mechanism_row *row, unsigned allowed);
 
 /* Whether an AES CMK is as strong as the data key (ATTACKS A23): CKR_WRAPPING_KEY_SIZE_RANGE. An RSA CMK has 2048 bits or more, which the
  * standards take for 112 bits and more; who wants more takes 3072 (docs/security.md). */

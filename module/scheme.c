@@ -1,5 +1,7 @@
 #include "scheme.h"
 
+#include "envelope.h"
+
 enum { SEMIBLOCK = 8, KWP_LEAST = 16, KW_LEAST = 24 };
 
 bool kw_scheme_fits(const struct kw_scheme *s, CK_KEY_TYPE cmk_type)
@@ -60,7 +62,7 @@ size_t kw_scheme_blob_len(const struct kw_scheme *s, unsigned cmk_bits, size_t l
     case KW_FORMAT_RSA_AES:
         return oaep_most(s->hash, k) >= s->aes_bits / 8 ? k + kwp_len(len) : 0;
     default:
-        return 0;
+        return k >= 2048 / 8 ? kw_envelope_len(KW_ENVELOPE_OAEP_SHA256, k, len) : kw_envelope_len(KW_ENVELOPE_AES_KW, KW_ENVELOPE_AES_WRAPPED, len);
     }
 }
 
@@ -90,7 +92,7 @@ bool kw_scheme_range(const struct kw_scheme *s, unsigned cmk_bits, size_t blob_l
         return blob_len == k && out->most > 0;
     case KW_FORMAT_RSA_AES:
         return blob_len > k && kwp_range(blob_len - k, out);
-    default:
+    default: /* an envelope may be under a version of another size: it says itself what it holds */
         return false;
     }
 }

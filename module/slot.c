@@ -209,8 +209,11 @@ struct kw_rv kw_slot_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
     return KW_OK;
 }
 
-static bool is_offered(const struct kw_mechanism_row *m, const struct kw_engine_token *t)
+static bool is_offered(const struct kw_slot *slot, const struct kw_mechanism_row *m, const struct kw_engine_token *t)
 {
+    if (!kw_policy_allows(m, slot->config->mechanisms)) {
+        return false;
+    }
     if ((m->flags & CKF_WRAP) == 0) {
         return true;
     }
@@ -219,6 +222,8 @@ static bool is_offered(const struct kw_mechanism_row *m, const struct kw_engine_
         return t->kw;
     case KW_FORMAT_KWP:
         return t->kwp;
+    case KW_FORMAT_ENVELOPE:
+        return t->kw;
     default:
         return false;
     }
@@ -240,14 +245,14 @@ struct kw_rv kw_slot_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG
     size_t rows = 0;
     const struct kw_mechanism_row *m = kw_policy_mechanisms(&rows);
     for (size_t i = 0; i < rows; i++) {
-        n += is_offered(&m[i], &token);
+        n += is_offered(slot, &m[i], &token);
     }
     *count = n;
     if (list != NULL && room < n) {
         return KW_FAIL(CKR_BUFFER_TOO_SMALL, "the caller's list is too short");
     }
     for (size_t i = 0, k = 0; list != NULL && i < rows; i++) {
-        if (is_offered(&m[i], &token)) {
+        if (is_offered(slot, &m[i], &token)) {
             list[k++] = m[i].type;
         }
     }
@@ -268,7 +273,7 @@ struct kw_rv kw_slot_mechanism_info(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_ME
     size_t rows = 0;
     const struct kw_mechanism_row *m = kw_policy_mechanisms(&rows);
     for (size_t i = 0; i < rows; i++) {
-        if (m[i].type == type && is_offered(&m[i], &token)) {
+        if (m[i].type == type && is_offered(slot, &m[i], &token)) {
             *info = (CK_MECHANISM_INFO){m[i].min, m[i].max, m[i].flags};
             return KW_OK;
         }

@@ -1,5 +1,6 @@
 #include "wrap.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "attrs.h"
@@ -29,6 +30,9 @@ static struct kw_rv may_wrap(const struct kw_scheme *scheme, const struct kw_obj
     if (key->kind != KW_OBJECT_DEK || !key->dek.spec.extractable) {
         return KW_FAIL(CKR_KEY_UNEXTRACTABLE, "only an extractable data key can be wrapped");
     }
+    if (scheme->format == KW_FORMAT_ENVELOPE && key->dek.spec.sensitive) {
+        return KW_FAIL(CKR_KEY_UNEXTRACTABLE, "an envelope is made of a readable data key");
+    }
     return kw_policy_strength(&cmk->version, &key->dek.spec);
 }
 
@@ -56,26 +60,61 @@ static struct kw_rv wrap_looked_up(const struct kw_session *s, const struct kw_s
     return r;
 }
 
-struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_key_pair keys, struct kw_out out)
+/* A caller's mechanism as judged, and our copy of the context that goes with it. */
+struct asked {
+    struct kw_mechanism_use use;
+    uint8_t *context;
+};
+
+/* Judges it; `associated` NULL: it is of a function that has none. To be freed (context) on success. */
+static struct kw_rv ask(const struct kw_session *s, const CK_MECHANISM *mechanism, CK_FLAGS flag, const struct kw_in *associated,
+                        struct asked *out)
 {
-    struct kw_mechanism_use use = {0};
+    struct kw_scheme *scheme = &out->use.scheme;
+    struct kw_rv r = associated == NULL ? kw_policy_mechanism(mechanism, flag, &out->use)
+                                        : kw_policy_authenticated(mechanism, associated->bytes, associated->len, &out->use);
+    if (kw_ok(r) && !kw_policy_allows(out->use.row, s->slot->config->mechanisms)) {
+        r = KW_FAIL(CKR_MECHANISM_INVALID, "the configuration of the slot does not allow this mechanism (mechanisms =)");
+    }
+    if (kw_ok(r) && scheme->context_len > 0) {
+        out->context = malloc(scheme->context_len);
+        if (out->context == NULL) {
+            return KW_FAIL(CKR_HOST_MEMORY, "no memory for the context of an envelope");
+        }
+        memcpy(out->context, scheme->context, scheme->context_len);
+        scheme->context = out->context;
+    }
+    return r;
+}
+
+static struct kw_rv wrap_key(struct kw_session *s, const struct kw_scheme *scheme, struct kw_key_pair keys, struct kw_out out)
+{
     struct kw_object_view cmk = {0};
     struct kw_object_view key = {0};
-    if (out.len == NULL) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the length of the wrapped key");
-    }
-    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_WRAP, &use);
-    if (kw_ok(r)) {
-        r = lookup_as(s, keys.wrapping, KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "there is no such wrapping key"), &cmk);
-    }
+    struct kw_rv r = lookup_as(s, keys.wrapping, KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "there is no such wrapping key"), &cmk);
     if (kw_ok(r)) {
         r = lookup_as(s, keys.key, KW_FAIL(CKR_KEY_HANDLE_INVALID, "there is no such key to wrap"), &key);
     }
     if (kw_ok(r)) {
-        r = wrap_looked_up(s, &use.scheme, &cmk, &key, out);
+        r = wrap_looked_up(s, scheme, &cmk, &key, out);
     }
     kw_object_put(&cmk);
     kw_object_put(&key);
+    return r;
+}
+
+struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_key_pair keys, const struct kw_in *associated,
+                         struct kw_out out)
+{
+    struct asked asked = {0};
+    if (out.len == NULL) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the length of the wrapped key");
+    }
+    struct kw_rv r = ask(s, mechanism, CKF_WRAP, associated, &asked);
+    if (kw_ok(r)) {
+        r = wrap_key(s, &asked.use.scheme, keys, out);
+    }
+    free(asked.context);
     return r;
 }
 
@@ -83,6 +122,9 @@ struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, st
 static bool length_fits(const struct kw_scheme *scheme, unsigned cmk_bits, size_t blob, const struct kw_dek_spec *spec)
 {
     struct kw_scheme_range range;
+    if (scheme->format == KW_FORMAT_ENVELOPE) {
+        return true; /* the engine judges it: every bad one takes the same way */
+    }
     if (blob > KW_BLOB_MAX || !kw_scheme_range(scheme, cmk_bits, blob, &range)) {
         return false;
     }
@@ -103,9 +145,11 @@ static struct kw_rv unwrap_looked_up(struct kw_session *s, const struct kw_schem
     if (!length_fits(scheme, cmk->version.bits, blob.len, &dek->spec)) {
         return KW_FAIL(CKR_WRAPPED_KEY_INVALID, "no wrapped data key of this kind has this length");
     }
-    memcpy(copy, blob.bytes, blob.len);
+    size_t len = blob.len <= sizeof copy ? blob.len : 0; /* what is too long for an envelope is none, as good as nothing */
+    memcpy(copy, blob.bytes, len);
     /* A broker that looked its key up by label goes on after a rotation with the handle that it has. */
-    const struct kw_unwrapping u = {cmk->version.version, cmk->was_active, *scheme, copy, blob.len};
+    const struct kw_unwrapping u = {
+        .version = cmk->version.version, .older_too = cmk->was_active, .scheme = *scheme, .blob = copy, .len = len};
     struct kw_rv r = kw_engine_unwrap(kw_library()->engine, s->slot->index, &u, dek);
     if (kw_ok(r) && asked != 0 && asked != dek->spec.len) {
         if (dek->value == NULL) {
@@ -118,33 +162,41 @@ static struct kw_rv unwrap_looked_up(struct kw_session *s, const struct kw_schem
     return r;
 }
 
-struct kw_rv kw_unwrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_wrapped_in wrapped,
-                           struct kw_template_in template, CK_OBJECT_HANDLE *key)
+static struct kw_rv unwrap_key(struct kw_session *s, const struct kw_scheme *scheme, const struct kw_wrapped_in *wrapped,
+                               struct kw_template_in template, CK_OBJECT_HANDLE *key)
 {
     const struct kw_making_of of = {KW_MAKING_UNWRAP, CK_UNAVAILABLE_INFORMATION, s->slot->config->sealed};
-    struct kw_mechanism_use use = {0};
     struct kw_dek_request request = {0};
     struct kw_object_view cmk = {0};
-    if (wrapped.blob.bytes == NULL || key == NULL) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "the wrapped key or the place for the key handle is NULL");
-    }
-    struct kw_rv r = kw_policy_mechanism(mechanism, CKF_UNWRAP, &use);
-    if (kw_ok(r)) {
-        r = kw_policy_data_key(&of, template.items, template.count, &request);
-    }
+    struct kw_rv r = kw_policy_data_key(&of, template.items, template.count, &request);
     if (kw_ok(r) && request.spec.token && !s->rw) {
         r = KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");
     }
     if (kw_ok(r)) {
-        r = lookup_as(s, wrapped.unwrapping, KW_FAIL(CKR_UNWRAPPING_KEY_HANDLE_INVALID, "there is no such unwrapping key"), &cmk);
+        r = lookup_as(s, wrapped->unwrapping, KW_FAIL(CKR_UNWRAPPING_KEY_HANDLE_INVALID, "there is no such unwrapping key"), &cmk);
     }
     if (kw_ok(r)) {
         struct kw_dek dek = {.spec = request.spec};
-        r = unwrap_looked_up(s, &use.scheme, &cmk, wrapped.blob, &dek);
+        r = unwrap_looked_up(s, scheme, &cmk, wrapped->blob, &dek);
         if (kw_ok(r)) {
             r = kw_object_adopt(s, &dek, key);
         }
     }
     kw_object_put(&cmk);
+    return r;
+}
+
+struct kw_rv kw_unwrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_wrapped_in wrapped,
+                           struct kw_template_in template, CK_OBJECT_HANDLE *key)
+{
+    struct asked asked = {0};
+    if (wrapped.blob.bytes == NULL || key == NULL) {
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "the wrapped key or the place for the key handle is NULL");
+    }
+    struct kw_rv r = ask(s, mechanism, CKF_UNWRAP, wrapped.associated, &asked);
+    if (kw_ok(r)) {
+        r = unwrap_key(s, &asked.use.scheme, &wrapped, template, key);
+    }
+    free(asked.context);
     return r;
 }

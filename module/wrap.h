@@ -1,5 +1,5 @@
 /*
- * wrap.h: C_WrapKey and C_UnwrapKey, what Keyward is for. (PKCS#11 3.2 section 5.18.)
+ * wrap.h: C_WrapKey and C_UnwrapKey, what Keyward is for, and their authenticated forms. (PKCS#11 3.2 sections 5.18.2 to 5.18.7.)
  *
  * Order of checks: arguments, mechanism and its parameter, template, handles, what the keys may do, lengths; then the engine. A size query and a
  * buffer that is too short are answered without the backing token. No state of its own, no locks.
@@ -20,12 +20,15 @@ struct kw_key_pair {
     CK_OBJECT_HANDLE key;
 };
 
-KW_MUST_USE struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_key_pair keys, struct kw_out out);
+/* `associated`: of C_WrapKeyAuthenticated; NULL for C_WrapKey. */
+KW_MUST_USE struct kw_rv kw_wrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_key_pair keys,
+                                     const struct kw_in *associated, struct kw_out out);
 
-/* A wrapped key and the key that opens it. */
+/* A wrapped key and the key that opens it; the associated data of C_UnwrapKeyAuthenticated, NULL for C_UnwrapKey. */
 struct kw_wrapped_in {
     CK_OBJECT_HANDLE unwrapping;
     struct kw_in blob;
+    const struct kw_in *associated;
 };
 
 KW_MUST_USE struct kw_rv kw_unwrap_key(struct kw_session *s, const CK_MECHANISM *mechanism, struct kw_wrapped_in wrapped,

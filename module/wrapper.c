@@ -191,6 +191,9 @@ static bool open_with_any(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_
 {
     const struct kw_unwrapping *u = o->request;
     struct kw_cmk_entry *first = kw_snapshot_version(s, u->version);
+    if (first == NULL && u->stand_in) {
+        first = kw_snapshot_stand_in(s);
+    }
     *tally = (struct tally){.known = first != NULL};
     *r = kw_wrapper_owner(s, kw_cmk_label(cmk), &o->owner);
     if (!kw_ok(*r)) {

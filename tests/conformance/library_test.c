@@ -46,6 +46,8 @@ static const struct {
     {"C_LoginUser", SESSION_CALL},
     {"C_SessionCancel", SESSION_CALL},
     {"C_GetSessionValidationFlags", SESSION_CALL},
+    {"C_WrapKeyAuthenticated", SESSION_CALL},
+    {"C_UnwrapKeyAuthenticated", SESSION_CALL},
     {"C_GetFunctionStatus", NOT_PARALLEL},
     {"C_CancelFunction", NOT_PARALLEL},
 };

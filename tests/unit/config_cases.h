@@ -115,8 +115,8 @@ static const struct {
      {{2, "write syslog, stderr, none or file:/PATH"}}},
     {"an unknown home of data keys", TOKEN_A SLOT_S "data-keys = secret\n",
      {{5, "write readable or sealed"}}},
-    {"mechanisms of a later version", TOKEN_A SLOT_S "mechanisms = standard\n  envelope\n",
-     {{5, "mechanisms = envelope: known is standard"}}},
+    {"mechanisms that nobody knows", TOKEN_A SLOT_S "mechanisms = standard\n  envelop\n",
+     {{5, "mechanisms = envelop: known are standard and envelope"}}},
     {"a key label of 129 bytes", TOKEN_A SLOT_S "key = " HUNDRED TEN TEN "123456789\n",
      {{5, "longer than 128 bytes"}}},
 

@@ -145,7 +145,7 @@ static void design_example_loads(void)
     CU_ASSERT_EQUAL_FATAL(s->token_count, 1);
     CU_ASSERT_PTR_EQUAL(s->tokens[0], &t[1]);
     CU_ASSERT_FALSE(s->sealed);
-    CU_ASSERT_EQUAL(s->mechanisms, KW_MECHANISMS_STANDARD);
+    CU_ASSERT_EQUAL(s->mechanisms, KW_MECHANISMS_STANDARD | KW_MECHANISMS_ENVELOPE);
     CU_ASSERT_PTR_NULL(kw_config_slot(c, "contoso"));
     kw_config_free(c);
 }
