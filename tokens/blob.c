@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encoding.h"
+
 static const char schema_version[] = "1.0.0";
 static const char alg[] = "dir";
 static const char enc[] = "CKM_RSA_AES_KEY_WRAP";
-
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 void blob_clear(struct blob *b)
 {
@@ -49,44 +49,27 @@ static bool is_printable(const char *kid)
     return len > 0 && len <= BLOB_KID_MAX;
 }
 
-/* RFC 4648 section 5. Padding may be there, if it is right; bits that no byte needs must be zero.
- */
+/* RFC 4648 section 5. Padding may be there, if it is right. */
 static struct kw_rv decode(const char *text, struct blob *b)
 {
     size_t len = strlen(text);
-    size_t padding = 0;
-    unsigned bits = 0;
-    unsigned count = 0;
-    while (padding < 2 && len > 0 && text[len - 1] == '=') {
-        len--;
-        padding++;
-    }
-    if (len == 0 || len % 4 == 1 || (padding > 0 && (len + padding) % 4 != 0)) {
-        return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url: the length is wrong");
-    }
     b->bytes = malloc(len / 4 * 3 + 3);
     if (b->bytes == NULL) {
         return KW_FAIL(CKR_HOST_MEMORY, "no memory for the file");
     }
-    for (size_t i = 0; i < len; i++) {
-        const char *at = strchr(alphabet, text[i]);
-        if (at == NULL) {
-            return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url, which has letters, "
-                                              "digits, - and _ only (not + and /)");
-        }
-        bits = (bits << 6 | (unsigned)(at - alphabet)) & 0xffff;
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            b->bytes[b->len++] = (uint8_t)(bits >> count);
-        }
-    }
-    if ((bits & ((1u << count) - 1)) != 0) {
+    switch (encoding_from_base64((const unsigned char *)text, len, ENCODING_URL, b->bytes, &b->len)) {
+    case ENCODING_LENGTH:
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url: the length is wrong");
+    case ENCODING_CHARACTER:
+        return KW_FAIL(CKR_ARGUMENTS_BAD, "its ciphertext is no base64url, which has letters, "
+                                          "digits, - and _ only (not + and /)");
+    case ENCODING_LOOSE_BITS:
         return KW_FAIL(
             CKR_ARGUMENTS_BAD,
             "its ciphertext is no base64url: the last character is not one that an encoder writes");
+    default:
+        return KW_OK;
     }
-    return KW_OK;
 }
 
 static bool equals(const json_t *object, const char *name, const char *want)
@@ -179,21 +162,10 @@ struct kw_rv blob_parse(const void *file, size_t len, struct blob *out)
 /* base64url without padding; NULL when memory is short. */
 static char *encode(const uint8_t *bytes, size_t len)
 {
-    char *text = malloc(len / 3 * 4 + 5);
-    size_t used = 0;
-    unsigned bits = 0;
-    unsigned count = 0;
-    for (size_t i = 0; text != NULL && i < len; i++) {
-        bits = (bits << 8 | bytes[i]) & 0xffff;
-        for (count += 8; count >= 6; count -= 6) {
-            text[used++] = alphabet[bits >> (count - 6) & 63];
-        }
-    }
-    if (text != NULL && count > 0) {
-        text[used++] = alphabet[bits << (6 - count) & 63];
-    }
+    const struct encoding form = {.bare = true, .alphabet = ENCODING_URL};
+    char *text = malloc(encoding_room(len) + 1);
     if (text != NULL) {
-        text[used] = '\0';
+        text[encoding_write(&form, bytes, len, (unsigned char *)text)] = '\0';
     }
     return text;
 }

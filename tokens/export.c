@@ -10,6 +10,7 @@
 
 #include "blob.h"
 #include "command.h"
+#include "encoding.h"
 #include "file.h"
 #include "kek.h"
 
@@ -59,16 +60,6 @@ static bool is_aes_size(size_t len)
     return len == 16 || len == 24 || len == 32;
 }
 
-/* 16: none. */
-static unsigned hex_digit(unsigned char c)
-{
-    unsigned lower = c | 0x20u;
-    if (c >= '0' && c <= '9') {
-        return c - (unsigned)'0';
-    }
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : 16;
-}
-
 /* An AES key as hex text, perhaps with an end of line; *out stays NULL when it is none. A raw key
  * of 32 bytes that are all hex digits does not happen: 2^-113. */
 static struct kw_rv from_hex(const struct kw_secret *file, struct kw_secret **out)
@@ -81,12 +72,12 @@ static struct kw_rv from_hex(const struct kw_secret *file, struct kw_secret **ou
     }
     bool good = len % 2 == 0 && is_aes_size(len / 2);
     for (size_t i = 0; good && i < len; i++) {
-        good = hex_digit(p[i]) < 16;
+        good = encoding_hex_digit(p[i]) < 16;
     }
     struct kw_rv r = good ? kw_secret_new(len / 2, &key) : KW_OK;
     for (size_t i = 0; key != NULL && i < len / 2; i++) {
         kw_secret_bytes(key)[i] =
-            (unsigned char)(hex_digit(p[2 * i]) << 4 | hex_digit(p[2 * i + 1]));
+            (unsigned char)(encoding_hex_digit(p[2 * i]) << 4 | encoding_hex_digit(p[2 * i + 1]));
     }
     *out = key;
     return r;
