@@ -87,7 +87,7 @@ struct kw_unwrapping {
     struct kw_scheme scheme;
     const uint8_t *blob;
     size_t len;    /* at most KW_BLOB_MAX */
-    bool stand_in; /* a version that is not there is answered like a bad blob, after the same calls: another one stands in for it */
+    bool stand_in; /* a version that is not there is answered like a bad blob, after the same calls: another one fails in its place */
 };
 
 /* Whether a data key of this kind lives in module memory: a session key that its template makes readable. */

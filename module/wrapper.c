@@ -145,6 +145,7 @@ struct tally {
 
 struct opening {
     const struct kw_unwrapping *request;
+    const uint8_t *blob; /* of the request, or as good as it */
     struct kw_dek_owner owner;
     CK_MECHANISM_TYPE mechanism;
     struct kw_dek *dek;
@@ -165,7 +166,7 @@ static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_
     if (kw_ok(*r)) {
         const struct kw_unwrapping *u = o->request;
         CK_MECHANISM mechanism = {o->mechanism, NULL, 0};
-        struct kw_dek_blob blob = {&mechanism, e->handle, u->blob, u->len, {0, 0}};
+        struct kw_dek_blob blob = {&mechanism, e->handle, o->blob, u->len, {0, 0}};
         (void)kw_scheme_range(&u->scheme, e->version.bits, u->len, &blob.range);
         *r = kw_dek_unwrap(lease, &o->owner, &blob, o->dek);
         if (kw_ok(*r) || lease->failure == CKR_OK) {
@@ -185,14 +186,18 @@ static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_
     return true;
 }
 
+static const uint8_t opens_nothing[KW_BLOB_MAX];
+
 /* Opens the blob with the versions of a snapshot: the one asked for and, if wanted, the others, newest first. */
 static bool open_with_any(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_snapshot *s, struct opening *o,
                           struct tally *tally, struct kw_rv *r)
 {
     const struct kw_unwrapping *u = o->request;
     struct kw_cmk_entry *first = kw_snapshot_version(s, u->version);
-    if (first == NULL && u->stand_in) {
+    o->blob = u->blob;
+    if (first == NULL && u->stand_in) { /* one that must not open what names another */
         first = kw_snapshot_stand_in(s);
+        o->blob = opens_nothing;
     }
     *tally = (struct tally){.known = first != NULL};
     *r = kw_wrapper_owner(s, kw_cmk_label(cmk), &o->owner);
