@@ -12,6 +12,7 @@
 
 enum {
     CONNECT_TRIES = 10,    /* HSM-FACTS rule 10 */
+    REACH_TRIES = 3,
     BACKOFF_MS = 50,
     BACKOFF_DOUBLE = 4,    /* times, to 800 ms */
     SLOTS_MOST = 4096      /* of a vendor's module */
@@ -53,6 +54,7 @@ static void disconnect_locked(struct kw_backing *b)
     b->open -= b->idle;
     b->idle = 0;
     b->epoch++;
+    b->profile = (struct kw_profile){0}; /* another HSM may answer next time */
     kw_recall_clear(&b->recall);
 }
 
@@ -256,7 +258,8 @@ static void give_up(struct kw_backing *b, unsigned long epoch, const char *why)
     kw_log(KW_LOG_WARNING, "token %s: connection given up: %s%s%s", b->config->name, why, kw_ok(r) ? "" : "; ", kw_ok(r) ? "" : r.why);
 }
 
-struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
+/* *again: the token was found and then did not answer. */
+static struct kw_rv reach_once(struct kw_backing *b, CK_TOKEN_INFO *info, bool *again)
 {
     const CK_FUNCTION_LIST *f = NULL;
     struct kw_rv r = enter_lock(b, &f);
@@ -268,9 +271,9 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
     CK_TOKEN_INFO now;
     CK_RV rv = f->C_GetTokenInfo(slot, &now);
     pthread_mutex_lock(&b->lock);
+    *again = rv != CKR_OK;
     if (rv != CKR_OK) {
         disconnect_locked(b);
-        note_absent_locked(b, rv);
         r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token does not answer");
     } else if (info != NULL) {
         *info = now;
@@ -280,6 +283,26 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
     kw_vendor_leave(b->vendor);
     if (!kw_ok(r)) {
         give_up(b, epoch, "C_GetTokenInfo failed");
+    }
+    return r;
+}
+
+/* A token that has just been found may fail to answer when several processes start at once; a new epoch cures that (HSM-FACTS rule 10). */
+struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
+{
+    struct kw_rv r = KW_OK;
+    bool again = true;
+    for (unsigned i = 0; again && i < REACH_TRIES; i++) {
+        if (i > 0) {
+            (void)usleep(1000 + kw_connection_jitter(20000));
+        }
+        again = false;
+        r = reach_once(b, info, &again);
+    }
+    if (again) {
+        pthread_mutex_lock(&b->lock);
+        note_absent_locked(b, CKR_TOKEN_NOT_PRESENT);
+        pthread_mutex_unlock(&b->lock);
     }
     return r;
 }

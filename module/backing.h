@@ -22,11 +22,25 @@ struct kw_proof {
     bool tried;
     CK_MECHANISM_TYPE mechanism; /* the token's own number for it; CK_UNAVAILABLE_INFORMATION: the token cannot do it */
     bool any_length;             /* a length that is no multiple of 8 comes back exactly */
+    size_t most;                 /* bytes of the longest key that was wrapped and came back */
+};
+
+/* Whether a token keeps a rule: nothing is known, it does, it does not. */
+enum kw_finding { KW_FINDING_NONE, KW_FINDING_KEPT, KW_FINDING_BROKEN };
+
+/* What a token keeps to (capability.h finds it out). */
+struct kw_capability {
+    bool tried;
+    enum kw_finding extractable; /* a key whose CKA_EXTRACTABLE is false is not wrapped out */
+    enum kw_finding sensitive;   /* the value of a key whose CKA_SENSITIVE is true is not given */
+    enum kw_finding usage;       /* a key that may only wrap does not encrypt */
+    enum kw_finding derive;      /* nor derive */
 };
 
 struct kw_profile {
     struct kw_proof kw;  /* RFC 3394 */
     struct kw_proof kwp; /* RFC 5649 */
+    struct kw_capability capability;
 };
 
 struct kw_lease {
@@ -82,7 +96,7 @@ CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key
 /* Remembers (or, with CK_INVALID_HANDLE, forgets) it. */
 void kw_lease_remember(const struct kw_lease *lease, const uint8_t key[8], CK_OBJECT_HANDLE handle);
 
-/* The profile as far as it is known; kept for the backing's life, all zero at first. */
+/* The profile as far as it is known in this connection; all zero at first. */
 void kw_backing_profile(struct kw_backing *b, struct kw_profile *out);
 void kw_backing_set_profile(struct kw_backing *b, const struct kw_profile *profile);
 

@@ -89,6 +89,16 @@ static void set_init(void *context, const struct kw_inifile_value *value)
     copy(b, &b->token->init, value->text);
 }
 
+static void set_weak(void *context, const struct kw_inifile_value *value)
+{
+    struct build *b = context;
+    if (strcmp(value->text, "yes") != 0 && strcmp(value->text, "no") != 0) {
+        kw_inifile_problem(b->file, value->line, "accept-weak-token = %s: write yes or no", value->text);
+        return;
+    }
+    b->token->accepts_weak = strcmp(value->text, "yes") == 0;
+}
+
 static void set_tenant(void *context, const struct kw_inifile_value *value)
 {
     struct build *b = context;
@@ -200,6 +210,7 @@ static const struct kw_inifile_key token_keys[] = {
     {"uri", KW_INIFILE_GLUE, true, set_uri},
     {"geo", KW_INIFILE_NO_JOIN, false, set_token_geo},
     {"init", KW_INIFILE_NO_JOIN, false, set_init},
+    {"accept-weak-token", KW_INIFILE_NO_JOIN, false, set_weak},
 };
 static const struct kw_inifile_key slot_keys[] = {
     {"tenant", KW_INIFILE_NO_JOIN, false, set_tenant},

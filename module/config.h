@@ -34,6 +34,7 @@ struct kw_config_token {
     char *pin_value;     /* from the URI, or NULL; tests only; wiped by free */
     char *init;          /* `init =`: the string for the vendor's C_Initialize pReserved, or NULL */
     char *geo;           /* or NULL */
+    bool accepts_weak;   /* accept-weak-token = yes: used although it lets keys out or does more with them than they may (capability.h) */
     char *problem;       /* NULL, or the sentence that says why this token cannot be used */
 };
 

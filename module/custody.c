@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "probe.h"
 #include "template.h"
 
 static void big_endian_put(uint8_t *p, size_t n, uint32_t v)
@@ -108,12 +109,27 @@ static struct kw_rv finish(struct kw_lease *lease, const struct kw_custody_plan 
     return why == NULL ? KW_OK : not_as_asked(lease, why);
 }
 
+/* A token that does not do RFC 3394 can hold an AES key, but could not use it. */
+static struct kw_rv require_key_wrap(struct kw_lease *lease)
+{
+    struct kw_proof proof;
+    struct kw_rv r = kw_probe(lease, KW_FORMAT_KW, &proof);
+    if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
+        r = KW_FAIL(CKR_MECHANISM_INVALID, "an AES key is of no use there, because the token is not proven to do RFC 3394 "
+                                           "(CKM_AES_KEY_WRAP); make an RSA key, or take another HSM");
+    }
+    return r;
+}
+
 struct kw_rv kw_custody_generate(struct kw_lease *lease, const struct kw_custody_plan *plan)
 {
     uint8_t id[KW_CMK_FULL_ID];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     make_id(plan, id);
-    struct kw_rv r = generate(lease, plan, id, &key);
+    struct kw_rv r = require_key_wrap(lease);
+    if (kw_ok(r)) {
+        r = generate(lease, plan, id, &key);
+    }
     if (!kw_ok(r)) {
         return r;
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "capability.h"
 #include "log.h"
 #include "pin.h"
 
@@ -139,7 +140,10 @@ static struct kw_rv run_on(struct kw_members *m, struct member *one, const struc
             return r;
         }
         lease.attempt = attempt;
-        r = job->op(&lease, one->cmk, job->arg);
+        r = job->user ? kw_capability_require(&lease) : KW_OK;
+        if (kw_ok(r)) {
+            r = job->op(&lease, one->cmk, job->arg);
+        }
         enum kw_class class = kw_ok(r) ? KW_CLASS_OK : kw_error_class(lease.failure);
         if (kw_ok(r)) {
             lease.failure = CKR_OK;

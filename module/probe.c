@@ -88,9 +88,8 @@ static CK_RV try_vector(struct kw_lease *lease, CK_MECHANISM_TYPE type, const st
 }
 
 /* A token that is ill, or may be, proves nothing: its answer goes up. Any other refusal means that the mechanism does not do it. */
-static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)
+static bool is_outage(CK_RV rv)
 {
-    CK_RV rv = try_vector(lease, type, v, same);
     switch (kw_error_class(rv)) {
     case KW_CLASS_SESSION:
     case KW_CLASS_LOGIN:
@@ -98,24 +97,112 @@ static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const
     case KW_CLASS_CAPACITY:
     case KW_CLASS_HANDLE:
     case KW_CLASS_AMBIGUOUS:
-        return kw_lease_check(lease, rv, "C_WrapKey");
+        return true;
     default:
-        return KW_OK;
+        return false;
     }
+}
+
+static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)
+{
+    CK_RV rv = try_vector(lease, type, v, same);
+    return is_outage(rv) ? kw_lease_check(lease, rv, "C_WrapKey") : KW_OK;
+}
+
+/* A key wrapped under a throw-away key, to be opened again. */
+struct sample {
+    CK_MECHANISM mechanism;
+    CK_OBJECT_HANDLE kek;
+    CK_BYTE blob[KW_DEK_LENGTH_MAX + 64];
+    CK_ULONG len;
+};
+
+/* Opens the sample and asks for the size of what was in it. */
+static CK_RV open_again(struct kw_lease *lease, struct sample *s, size_t *got)
+{
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    CK_ATTRIBUTE a = {CKA_VALUE, NULL, 0};
+    struct kw_template t = {0};
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_PRIVATE, 1);
+    kw_template_bool(&t, CKA_SENSITIVE, 0);
+    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
+    kw_template_data_key(&t);
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &s->mechanism, s->kek, s->blob, s->len, t.items, t.count, &key);
+    if (rv == CKR_OK) {
+        rv = lease->call->C_GetAttributeValue(lease->session, key, &a, 1);
+        (void)lease->call->C_DestroyObject(lease->session, key);
+        *got = a.ulValueLen;
+    }
+    return rv;
+}
+
+/* A key of this length, wrapped and opened: CKR_OK and whether it came back whole, or what the token said. */
+static CK_RV try_length(struct kw_lease *lease, CK_MECHANISM_TYPE type, size_t length, bool *whole)
+{
+    static const uint8_t zeros[KW_DEK_LENGTH_MAX];
+    struct sample s = {.mechanism = {type, NULL, 0}, .kek = CK_INVALID_HANDLE, .len = sizeof s.blob};
+    CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
+    size_t got = 0;
+    CK_RV rv = create(lease, CKK_AES, kw_kek, sizeof kw_kek, &s.kek);
+    if (rv == CKR_OK) {
+        rv = create(lease, CKK_GENERIC_SECRET, zeros, length, &plain);
+    }
+    if (rv == CKR_OK) {
+        rv = lease->call->C_WrapKey(lease->session, &s.mechanism, s.kek, plain, s.blob, &s.len);
+        (void)lease->call->C_DestroyObject(lease->session, plain);
+    }
+    if (rv == CKR_OK) {
+        s.len = s.len < sizeof s.blob ? s.len : sizeof s.blob;
+        rv = open_again(lease, &s, &got);
+    }
+    if (s.kek != CK_INVALID_HANDLE) {
+        (void)lease->call->C_DestroyObject(lease->session, s.kek);
+    }
+    *whole = rv == CKR_OK && got == length;
+    return rv;
+}
+
+/* Some tokens wrap a longer key than they open: the longest of a few lengths that comes back. None: the mechanism is of no use. */
+static struct kw_rv measure(struct kw_lease *lease, struct kw_proof *p)
+{
+    static const size_t lengths[] = {KW_DEK_LENGTH_MAX, 256, 128, 64, 32};
+    CK_RV rv = CKR_OK;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        bool whole = false;
+        rv = try_length(lease, p->mechanism, lengths[i], &whole);
+        enum kw_class class = kw_error_class(rv);
+        if (whole) {
+            p->most = lengths[i];
+            return KW_OK;
+        }
+        if (class != KW_CLASS_OK && class != KW_CLASS_CALLER && class != KW_CLASS_REFUSED && class != KW_CLASS_AMBIGUOUS) {
+            break;
+        }
+    }
+    p->mechanism = CK_UNAVAILABLE_INFORMATION;
+    return is_outage(rv) ? kw_lease_check(lease, rv, "C_UnwrapKey") : KW_OK;
 }
 
 static struct kw_rv prove_kw(struct kw_lease *lease, struct kw_proof *p)
 {
     bool same = false;
     struct kw_rv r = proves(lease, CKM_AES_KEY_WRAP, &kw_vector, &same);
-    *p = (struct kw_proof){kw_ok(r), same ? CKM_AES_KEY_WRAP : CK_UNAVAILABLE_INFORMATION, false};
+    *p = (struct kw_proof){.mechanism = CK_UNAVAILABLE_INFORMATION};
+    if (kw_ok(r) && same) {
+        p->mechanism = CKM_AES_KEY_WRAP;
+        r = measure(lease, p);
+    }
+    p->tried = kw_ok(r);
     return r;
 }
 
 static struct kw_rv prove_kwp(struct kw_lease *lease, struct kw_proof *p)
 {
     static const CK_MECHANISM_TYPE candidates[] = {CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
-    *p = (struct kw_proof){false, CK_UNAVAILABLE_INFORMATION, false};
+    *p = (struct kw_proof){.mechanism = CK_UNAVAILABLE_INFORMATION};
     for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
         bool even = false;
         bool odd = false;
@@ -132,8 +219,9 @@ static struct kw_rv prove_kwp(struct kw_lease *lease, struct kw_proof *p)
             break;
         }
     }
-    p->tried = true;
-    return KW_OK;
+    struct kw_rv r = p->mechanism == CK_UNAVAILABLE_INFORMATION ? KW_OK : measure(lease, p);
+    p->tried = kw_ok(r);
+    return r;
 }
 
 struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out)

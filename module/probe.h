@@ -3,7 +3,7 @@
  *
  * A mechanism number does not fix the bytes: 0x210A is RFC 5649 on one token and PKCS#7 padding on another, and some lose the length.
  * So each is tried once with a throw-away session key of known value against the vectors of RFC 3394 and RFC 5649.
- * Kept in the backing for its life. No state of its own, no locks.
+ * Kept in the backing for the life of the connection. No state of its own, no locks.
  */
 #ifndef KW_PROBE_H
 #define KW_PROBE_H

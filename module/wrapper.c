@@ -96,7 +96,7 @@ static struct kw_rv call_wrap(struct kw_lease *lease, const struct vendor_wrap *
 static struct kw_rv check_length(const struct kw_wrapping *w, const struct kw_proof *proof)
 {
     size_t len = w->dek->spec.len;
-    if (kw_scheme_blob_len(&w->scheme, 0, len) == 0 || (len % 8 != 0 && !proof->any_length)) {
+    if (kw_scheme_blob_len(&w->scheme, 0, len) == 0 || len > proof->most || (len % 8 != 0 && !proof->any_length)) {
         return KW_FAIL(CKR_KEY_SIZE_RANGE, "a data key of this length would not come back exactly from the token");
     }
     return KW_OK;

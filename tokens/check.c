@@ -8,16 +8,30 @@
 
 static const char *proof_text(const struct kw_proof *p)
 {
-    static char text[80];
+    static char text[96];
     if (!p->tried) {
         return "not tried";
     }
     if (p->mechanism == CK_UNAVAILABLE_INFORMATION) {
         return "not proven";
     }
-    (void)snprintf(text, sizeof text, "proven as mechanism 0x%lx, %s", p->mechanism,
-                   p->any_length ? "any length" : "lengths that are multiples of 8");
+    (void)snprintf(text, sizeof text, "proven as mechanism 0x%lx, %s up to %zu bytes", p->mechanism,
+                   p->any_length ? "any length" : "lengths that are multiples of 8", p->most);
     return text;
+}
+
+static const char *finding_text(enum kw_finding f)
+{
+    return f == KW_FINDING_KEPT ? "kept" : f == KW_FINDING_BROKEN ? "NOT KEPT" : "not known";
+}
+
+static void print_capability(const struct kw_capability *c, const struct kw_limits *l)
+{
+    (void)printf("    CKA_EXTRACTABLE false: %s; CKA_SENSITIVE true: %s; wrap only: %s (encrypt), %s (derive)\n",
+                 finding_text(c->extractable), finding_text(c->sensitive), finding_text(c->usage), finding_text(c->derive));
+    (void)printf("    session keys take CKA_COPYABLE: %s; CKA_ALLOWED_MECHANISMS: %s; CKA_WRAP_TEMPLATE: %s\n", l->copyable ? "yes" : "no",
+                 l->allowed ? "yes" : "no", l->templates ? "yes" : "no");
+    (void)printf("    generic secrets of %zu to %zu bytes\n", l->generic_least, l->generic_most);
 }
 
 static void print_token(const struct survey *s, size_t i)
@@ -31,6 +45,20 @@ static void print_token(const struct survey *s, size_t i)
                  (const char *)t->info.serialNumber);
     (void)printf("    RFC 3394 (CKM_AES_KEY_WRAP): %s\n", proof_text(&t->kw));
     (void)printf("    RFC 5649 (CKM_AES_KEY_WRAP_KWP, _PAD): %s\n", proof_text(&t->kwp));
+    if (t->capability.tried) {
+        print_capability(&t->capability, &t->limits);
+    }
+}
+
+/* What the operator has accepted. */
+static void print_notes(const struct survey *s)
+{
+    for (size_t i = 0; i < s->slot->token_count; i++) {
+        const char *why = kw_capability_weakness(&s->tokens[i].capability);
+        if (why != NULL && s->slot->tokens[i]->accepts_weak) {
+            (void)printf("  note: slot %s: token %s: %s; accepted by accept-weak-token\n", s->slot->name, s->slot->tokens[i]->name, why);
+        }
+    }
 }
 
 static void print_survey(const struct survey *s)
@@ -63,6 +91,7 @@ int verb_check(struct command *c, int argc, char **argv)
     for (size_t i = 0; i < c->config->slot_count; i++) {
         survey_slot(c, &c->config->slots[i], true, s);
         print_survey(s);
+        print_notes(s);
         for (size_t k = 0; k < s->problem_count; k++) {
             (void)printf("  problem: %s\n", s->problems[k]);
         }

@@ -82,6 +82,12 @@ static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *a
     if (kw_ok(r) && v->probe) {
         r = kw_probe(lease, KW_FORMAT_KWP, &t->kwp);
     }
+    if (kw_ok(r) && v->probe) {
+        r = kw_capability_limits(lease, &t->limits);
+    }
+    if (kw_ok(r)) {
+        r = kw_capability(lease, &t->capability);
+    }
     for (size_t i = 0; kw_ok(r) && i < s->count; i++) {
         judge_version(v, lease, cmk, &s->entries[i]);
     }
@@ -121,7 +127,12 @@ static void visit_member(struct kw_members *m, struct visit *v)
     }
     const struct kw_job job = {.op = do_visit, .arg = v, .user = true};
     struct kw_rv r = kw_members_run_on(m, v->member, &job);
-    if (!kw_ok(r)) {
+    struct kw_profile profile;
+    kw_backing_profile(b, &profile);
+    if (!kw_ok(r) && kw_capability_weakness(&profile.capability) != NULL) {
+        problem(s, "slot %s: token %s: %s; take another HSM, or accept that with `accept-weak-token = yes` in [token %s]", s->slot->name,
+                name, kw_capability_weakness(&profile.capability), name);
+    } else if (!kw_ok(r)) {
         problem(s, "slot %s: token %s: %s (%s)", s->slot->name, name, command_reason(r), kw_error_name(r.code));
     }
     kw_members_logout(m);

@@ -7,7 +7,7 @@
 #ifndef KW_SURVEY_H
 #define KW_SURVEY_H
 
-#include "backing.h"
+#include "capability.h"
 #include "command.h"
 
 enum { SURVEY_VERSIONS = KW_VERSIONS_MAX, SURVEY_PROBLEMS = 64, SURVEY_SENTENCE = 400 };
@@ -23,6 +23,8 @@ struct survey_token {
     CK_TOKEN_INFO info;
     struct kw_proof kw;
     struct kw_proof kwp;
+    struct kw_capability capability;
+    struct kw_limits limits;
 };
 
 struct survey {

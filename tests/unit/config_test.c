@@ -78,6 +78,7 @@ static const char design_example[] =
     "  ?module-path=@/other.so          ; comment of a continuation\n"
     "      &pin-source=credential:eu-2.pin\n"
     "geo = eu\n"
+    "accept-weak-token = yes\n"
     "\n"
     "[slot contoso-prod]\n"
     "tenant = contoso\n"
@@ -124,11 +125,13 @@ static void design_example_loads(void)
     CU_ASSERT(memcmp(p11_kit_uri_get_token_info(t[1].uri)->manufacturerID, "Example AG                      ",
                      32) == 0);
     CU_ASSERT_PTR_NULL(t[1].init);
+    CU_ASSERT(!t[0].accepts_weak);
+    CU_ASSERT(t[1].accepts_weak);
 
     CU_ASSERT_EQUAL_FATAL(c->slot_count, 2);
     const struct kw_config_slot *s = kw_config_slot(c, "contoso-prod");
     CU_ASSERT_PTR_EQUAL_FATAL(s, &c->slots[0]);
-    CU_ASSERT_EQUAL(s->line, 15);
+    CU_ASSERT_EQUAL(s->line, 16);
     CU_ASSERT_STRING_EQUAL(s->tenant, "contoso");
     CU_ASSERT_STRING_EQUAL(s->geo, "eu");
     CU_ASSERT_STRING_EQUAL(s->key, "contoso-prod");

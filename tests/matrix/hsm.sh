@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# Sourced by run: how each HSM is set up in $work, with the profile of tokens/profiles for keyward.conf. Each up_NAME leaves the environment
+# as a broker would have it; missing_NAME prints why the HSM cannot be had here, or nothing.
+# shellcheck disable=SC2034,SC2154 # run sets and uses the rest
+softhsm=/usr/lib/softhsm/libsofthsm2.so
+softokn=/usr/lib/x86_64-linux-gnu/libsoftokn3.so
+opencryptoki=/usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so
+p11_client=/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so
+
+# profile NAME: keyward.conf, with the places of the profile moved into $work.
+profile() {
+    sed "s|/etc/keyward/|$work/|; s|/var/lib/keyward/|$work/|" "$root/tokens/profiles/$1.conf" >"$KEYWARD_CONF"
+    printf '%s\n' "$pin" >"$work/eu-1.pin"
+}
+
+# need PROGRAM_OR_FILE PACKAGE: says what is missing.
+need() {
+    command -v "$1" >/dev/null || [ -e "$1" ] || echo "$1 is not there (Debian: $2)"
+}
+
+missing_softhsm() { need softhsm2-util softhsm2; }
+up_softhsm() {
+    export SOFTHSM2_CONF=$work/softhsm2.conf
+    mkdir "$work/tokens"
+    printf '%s\n' "directories.tokendir = $work/tokens" 'objectstore.backend = file' 'log.level = ERROR' \
+        'slots.removable = false' 'library.reset_on_fork = true' >"$SOFTHSM2_CONF"
+    softhsm2-util --init-token --free --label eu-1 --so-pin 12345678 --pin "$pin" >/dev/null && profile softhsm
+}
+
+missing_nss() {
+    need certutil libnss3-tools
+    need "$softokn" libnss3
+}
+up_nss() {
+    mkdir "$work/nss"
+    profile nss
+    certutil -N -d "sql:$work/nss" -f "$work/eu-1.pin"
+}
+
+# openCryptoki has one configuration, one daemon and one store per machine. It gets others in a mount namespace, where the machine's own stay
+# as they are; run has moved there already.
+missing_opencryptoki() {
+    need pkcsslotd opencryptoki
+    need "$opencryptoki" libopencryptoki0
+    [ "$(id -u)" -eq 0 ] || echo 'only root can run pkcsslotd'
+    unshare --mount --ipc --pid --fork true 2>/dev/null || echo 'no namespace can be made here (unshare), and the own openCryptoki of this machine is left alone'
+}
+up_opencryptoki() {
+    local part
+    mkdir "$work/etc" "$work/lib" &&
+        cp -a /var/lib/opencryptoki/. "$work/lib/" && rm -rf "$work"/lib/swtok/* && mkdir "$work/lib/swtok/TOK_OBJ" &&
+        printf '%s\n' 'version opencryptoki-3.1' 'slot 0' '{' 'stdll = libpkcs11_sw.so' '}' >"$work/etc/opencryptoki.conf" &&
+        mount --bind "$work/etc" /etc/opencryptoki && mount --bind "$work/lib" /var/lib/opencryptoki || return
+    for part in /dev/shm /run; do
+        mount -t tmpfs -o mode=755 tmpfs "$part" || return
+    done
+    mkdir -p /run/opencryptoki /run/lock/opencryptoki/swtok
+    chgrp -R pkcs11 /run/opencryptoki /run/lock/opencryptoki "$work/lib/swtok"
+    pkcsslotd || return
+    echo eu-1 | pkcsconf -I -c 0 -S 87654321 >/dev/null &&
+        pkcsconf -P -c 0 -S 87654321 -n 12345678 && pkcsconf -u -c 0 -S 12345678 -n "$pin" && profile opencryptoki
+}
+down_opencryptoki() {
+    kill "$(cat /run/pkcsslotd.pid)"
+}
+
+missing_p11_kit() {
+    missing_softhsm
+    need p11-kit p11-kit
+    need "$p11_client" p11-kit-modules
+}
+up_p11_kit() {
+    up_softhsm
+    eval "$(p11-kit server --provider "$softhsm" --name "$work/p11-kit" pkcs11:token=eu-1)" || return
+    local i
+    for ((i = 0; i < 100; i++)); do
+        [ -S "$work/p11-kit" ] && break
+        read -rt 0.05 <><(:) || true
+    done
+    export P11_KIT_SERVER_ADDRESS
+    profile p11-kit
+}
+down_p11_kit() {
+    kill "$P11_KIT_SERVER_PID"
+}
