@@ -1,3 +1,4 @@
+#include <keyward.h>
 #include <string.h>
 
 #include "cipher.h"
@@ -205,6 +206,47 @@ static bool padding_tells(struct padding *p, CK_MECHANISM *m, CK_ULONG len, bool
     return q.told;
 }
 
+/* Bad envelopes, each in another way and some of another length. */
+static void send_envelopes(struct series *q, const struct blob *good)
+{
+    static const struct {
+        size_t at;
+        uint8_t flip;
+    } wrong[] = {{0, 1},    {4, 2},    {4, 6},     {5, 3},    {5, 1},     {7, 1},    {8, 1},  {19, 0x80}, {20, 0x80}, {23, 4},
+                 {23, 1},   {24, 1},   {36, 1},    {75, 0x80}, {76, 1},   {107, 1},  {108, 1}, {123, 1}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct blob bad = *good;
+        bad.bytes[wrong[i].at] ^= wrong[i].flip;
+        send(q, &bad);
+    }
+    for (CK_ULONG len = 1; len < 2 * good->len; len += 11) {
+        struct blob bad = *good;
+        bad.len = len == good->len ? len + 1 : len;
+        send(q, &bad);
+    }
+    send_random(q, good->len, RANDOMS);
+}
+
+/* Every bad envelope, whatever is wrong with it: one code, one count of calls. */
+static bool envelopes_tell(struct padding *p, bool sensitive)
+{
+    struct scene *s = p->s;
+    struct series q = {.s = s, .mechanism = {CKM_KEYWARD_ENVELOPE, NULL, 0}, .sensitive = sensitive, .wanted = CKR_WRAPPED_KEY_INVALID};
+    const struct place *place = &s->places[PLANTED];
+    struct blob good = {.len = sizeof good.bytes};
+    struct blob warm = {.len = 24};
+    struct answer ignored;
+    CK_OBJECT_HANDLE key = scene_data_key(s, PLANTED, false);
+    scene_need(s, s->p11->C_WrapKey(place->session, &q.mechanism, place->master, key, good.bytes, &good.len) == CKR_OK,
+               "an envelope cannot be made");
+    scene_destroy(s, PLANTED, key);
+    ask(&q, &warm, &ignored);
+    send_envelopes(&q, &good);
+    p->sent += q.count;
+    p->most = sum(&q.first) > p->most ? sum(&q.first) : p->most;
+    return q.told;
+}
+
 static bool any_padding_tells(struct padding *p)
 {
     static const CK_MECHANISM_TYPE types[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, CKM_AES_KEY_WRAP_KWP,
@@ -221,7 +263,7 @@ static bool any_padding_tells(struct padding *p)
             }
         }
     }
-    return false;
+    return !p->s->direct && (envelopes_tell(p, false) || envelopes_tell(p, true));
 }
 
 /* Version `number` of a lineage as Keyward makes them (DESIGN section 4), with the value given;
