@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "halves.h"
 #include "log.h"
 #include "probe.h"
 #include "template.h"
@@ -14,14 +15,14 @@ static void big_endian_put(uint8_t *p, size_t n, uint32_t v)
     }
 }
 
-/* CKA_ID without the canary. */
+/* CKA_ID without the canary; the first KW_CMK_RSA_ID bytes are that of an RSA version. */
 static void make_id(const struct kw_custody_plan *plan, uint8_t id[KW_CMK_FULL_ID])
 {
     memset(id, 0, KW_CMK_FULL_ID);
     memcpy(id, plan->lineage, KW_LINEAGE_SIZE);
     big_endian_put(id + 12, 4, plan->version);
     id[16] = (uint8_t)plan->origin;
-    if (plan->origin != KW_ORIGIN_GENERATED) {
+    if (plan->type == CKK_AES && plan->origin != KW_ORIGIN_GENERATED) {
         id[16] |= (uint8_t)((plan->bits / 64 - 1) << 4); /* the size, for tokens that do not tell it (cmk.c, told_length) */
     }
     big_endian_put(id + 17, 3, plan->today);
@@ -126,6 +127,9 @@ struct kw_rv kw_custody_generate(struct kw_lease *lease, const struct kw_custody
     uint8_t id[KW_CMK_FULL_ID];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     make_id(plan, id);
+    if (plan->type == CKK_RSA) {
+        return kw_halves_generate(lease, plan, id);
+    }
     struct kw_rv r = require_key_wrap(lease);
     if (kw_ok(r)) {
         r = generate(lease, plan, id, &key);
@@ -140,70 +144,62 @@ struct kw_rv kw_custody_generate(struct kw_lease *lease, const struct kw_custody
     return r;
 }
 
-struct kw_rv kw_custody_change(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct kw_custody_state *to)
+static struct kw_rv change_aes(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct kw_custody_state *to, const uint8_t *id)
 {
     struct kw_template t = {0};
     struct kw_readback a;
-    uint8_t id[KW_CMK_FULL_ID];
-    bool ours = e->full_id_len == KW_CMK_FULL_ID;
-    memcpy(id, e->full_id, sizeof id);
-    big_endian_put(id + 20, 4, to->purge);
     kw_template_bool(&t, CKA_WRAP, to->wrap);
     kw_template_bool(&t, CKA_UNWRAP, to->unwrap);
-    if (ours) {
-        kw_template_bytes(&t, CKA_ID, id, sizeof id);
-    } else if (to->purge != 0) {
-        return KW_FAIL(CKR_ATTRIBUTE_READ_ONLY, "the key was not made by Keyward: its CKA_ID has no room for a day of purge");
+    if (id != NULL) {
+        kw_template_bytes(&t, CKA_ID, id, KW_CMK_FULL_ID);
     }
     CK_RV rv = lease->call->C_SetAttributeValue(lease->session, e->handle, t.items, t.count);
     struct kw_rv r = kw_lease_check(lease, rv, "C_SetAttributeValue");
     if (kw_ok(r)) {
         r = kw_readback_read(lease, e->handle, &a);
     }
-    if (kw_ok(r) && (!a.complete || a.wrap != to->wrap || a.unwrap != to->unwrap || (ours && memcmp(a.id, id, sizeof id) != 0))) {
+    if (kw_ok(r) && (!a.complete || a.wrap != to->wrap || a.unwrap != to->unwrap ||
+                     (id != NULL && memcmp(a.id, id, KW_CMK_FULL_ID) != 0))) {
         r = not_as_asked(lease, "it did not keep the new state");
     }
     return r;
 }
 
+struct kw_rv kw_custody_change(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct kw_custody_state *to)
+{
+    uint8_t id[KW_CMK_FULL_ID];
+    memcpy(id, e->full_id, sizeof id);
+    big_endian_put(id + 20, 4, to->purge);
+    if (!e->ours && to->purge != 0) {
+        return KW_FAIL(CKR_ATTRIBUTE_READ_ONLY, "the key was not made by Keyward: its CKA_ID has no room for a day of purge");
+    }
+    const uint8_t *new_id = e->ours ? id : NULL;
+    return e->version.type == CKK_RSA ? kw_halves_change(lease, e, to, new_id) : change_aes(lease, e, to, new_id);
+}
+
 struct kw_rv kw_custody_destroy(struct kw_lease *lease, const struct kw_cmk_entry *e)
 {
+    if (e->version.type == CKK_RSA) {
+        return kw_halves_destroy(lease, e);
+    }
     return kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, e->handle), "C_DestroyObject");
 }
 
-struct kw_rv kw_custody_begin(struct kw_lease *lease, unsigned bits, struct kw_custody_source *out)
+struct kw_rv kw_custody_agrees(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *agrees)
+{
+    *agrees = true;
+    return e->version.type == CKK_RSA ? kw_halves_agree(lease, e, agrees) : KW_OK;
+}
+
+static struct kw_rv generate_session_aes(struct kw_lease *lease, unsigned bits, CK_OBJECT_HANDLE *key)
 {
     struct kw_template t = {0};
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_AES);
+    kw_parcel_aes(&t, true);
     kw_template_ulong(&t, CKA_VALUE_LEN, bits / 8);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 1);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
-    CK_RV rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, &key);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_GenerateKey");
-    if (kw_ok(r)) {
-        *out = (struct kw_custody_source){key, lease->epoch};
-    }
-    return r;
-}
-
-void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *source)
-{
-    if (source->epoch == lease->epoch) {
-        (void)lease->call->C_DestroyObject(lease->session, source->key);
-    }
-}
-
-/* The public half of the transport key as numbers. */
-static struct kw_rv read_public(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_custody_receiver *out)
-{
-    struct kw_rv r = kw_parcel_numbers(lease, key, &out->numbers);
-    return kw_ok(r) && out->numbers.modulus_len != KW_TRANSPORT_BYTES ? not_as_asked(lease, "the transport key has another size") : r;
+    kw_template_bool(&t, CKA_WRAP, 0);
+    kw_template_bool(&t, CKA_UNWRAP, 0);
+    return kw_lease_check(lease, lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, key), "C_GenerateKey");
 }
 
 /* A session key pair: the public half in pair[0], the private one, which only unwraps, in pair[1]. */
@@ -225,6 +221,32 @@ static struct kw_rv generate_session_pair(struct kw_lease *lease, unsigned bits,
     return kw_lease_check(lease, rv, "C_GenerateKeyPair");
 }
 
+struct kw_rv kw_custody_begin(struct kw_lease *lease, const struct kw_custody_plan *plan, struct kw_custody_source *out)
+{
+    CK_OBJECT_HANDLE pair[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    struct kw_rv r = plan->type == CKK_RSA ? generate_session_pair(lease, plan->bits, true, pair)
+                                           : generate_session_aes(lease, plan->bits, &pair[1]);
+    kw_parcel_destroy(lease, pair[0]);
+    if (kw_ok(r)) {
+        *out = (struct kw_custody_source){pair[1], plan->type, lease->epoch};
+    }
+    return r;
+}
+
+void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *source)
+{
+    if (source->epoch == lease->epoch) {
+        (void)lease->call->C_DestroyObject(lease->session, source->key);
+    }
+}
+
+/* The public half of the transport key as numbers. */
+static struct kw_rv read_public(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_custody_receiver *out)
+{
+    struct kw_rv r = kw_rsa_read(lease, key, &out->numbers);
+    return kw_ok(r) && out->numbers.modulus_len != KW_TRANSPORT_BYTES ? not_as_asked(lease, "the transport key has another size") : r;
+}
+
 struct kw_rv kw_custody_prepare(struct kw_lease *lease, struct kw_custody_receiver *out)
 {
     CK_OBJECT_HANDLE pair[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
@@ -239,12 +261,16 @@ struct kw_rv kw_custody_prepare(struct kw_lease *lease, struct kw_custody_receiv
 }
 
 struct kw_rv kw_custody_send(struct kw_lease *lease, const struct kw_custody_source *source,
-                             const struct kw_custody_receiver *to, uint8_t *blob)
+                             const struct kw_custody_receiver *to, struct kw_custody_blob *blob)
 {
     if (source->epoch != lease->epoch) {
         return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the first token was lost on the way");
     }
-    return kw_parcel_wrap(lease, &to->numbers, source->key, blob);
+    if (source->type == CKK_RSA) {
+        return kw_parcel_make(lease, &to->numbers, source->key, blob->bytes, &blob->len);
+    }
+    blob->len = to->numbers.modulus_len;
+    return kw_parcel_wrap(lease, &to->numbers, source->key, blob->bytes);
 }
 
 static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_parcel_wrapped *w, const struct kw_custody_plan *plan,
@@ -269,6 +295,9 @@ struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wr
     uint8_t id[KW_CMK_FULL_ID];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     make_id(plan, id);
+    if (plan->type == CKK_RSA) {
+        return kw_halves_unwrap(lease, wrapped, plan, id);
+    }
     struct kw_rv r = unwrap_version(lease, wrapped, plan, id, &key);
     if (!kw_ok(r)) {
         return r;
@@ -280,18 +309,28 @@ struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wr
     return r;
 }
 
-struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_receiver *receiver, const uint8_t *blob,
+static struct kw_rv do_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg)
+{
+    const struct kw_custody_plan *plan = arg;
+    return kw_custody_unwrap(lease, w, plan);
+}
+
+struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct kw_custody_receiver *receiver, struct kw_custody_blob *blob,
                                 const struct kw_custody_plan *plan)
 {
-    CK_BYTE copy[KW_TRANSPORT_BYTES];
     CK_RSA_PKCS_OAEP_PARAMS params;
-    CK_MECHANISM mechanism = kw_parcel_oaep(&params);
-    const struct kw_parcel_wrapped wrapped = {&mechanism, receiver->private_key, copy, sizeof copy};
+    CK_MECHANISM mechanism = kw_rsa_oaep(CKM_SHA_1, &params);
+    struct kw_custody_plan copy = *plan;
+    const struct kw_parcel_opening o = {
+        .parcel = {&mechanism, receiver->private_key, blob->bytes, blob->len},
+        .modulus_len = receiver->numbers.modulus_len,
+        .deed = do_unwrap,
+        .arg = &copy,
+    };
     if (receiver->epoch != lease->epoch) {
         return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the token was lost on the way");
     }
-    memcpy(copy, blob, sizeof copy);
-    struct kw_rv r = kw_custody_unwrap(lease, &wrapped, plan);
-    (void)lease->call->C_DestroyObject(lease->session, receiver->private_key);
+    struct kw_rv r = plan->type == CKK_RSA ? kw_parcel_open(lease, &o) : kw_custody_unwrap(lease, &o.parcel, plan);
+    kw_parcel_destroy(lease, receiver->private_key);
     return r;
 }

@@ -4,12 +4,6 @@
 
 #include "probe.h"
 
-CK_MECHANISM kw_parcel_oaep(CK_RSA_PKCS_OAEP_PARAMS *params)
-{
-    *params = (CK_RSA_PKCS_OAEP_PARAMS){CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
-    return (CK_MECHANISM){CKM_RSA_PKCS_OAEP, params, sizeof *params};
-}
-
 struct kw_rv kw_parcel_answer(struct kw_lease *lease, struct kw_rv r)
 {
     lease->failure = CKR_OK;
@@ -44,28 +38,6 @@ void kw_parcel_destroy(struct kw_lease *lease, CK_OBJECT_HANDLE key)
     if (key != CK_INVALID_HANDLE) {
         (void)lease->call->C_DestroyObject(lease->session, key);
     }
-}
-
-struct kw_rv kw_parcel_numbers(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_parcel_public *out)
-{
-    static const uint8_t usual[] = {1, 0, 1};
-    CK_ATTRIBUTE modulus = {CKA_MODULUS, out->modulus, sizeof out->modulus};
-    CK_ATTRIBUTE exponent = {CKA_PUBLIC_EXPONENT, out->exponent, sizeof out->exponent};
-    CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, &modulus, 1);
-    if (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL) {
-        return kw_lease_check(lease, rv, "C_GetAttributeValue");
-    }
-    out->modulus_len = rv == CKR_OK ? modulus.ulValueLen : 0;
-    if (out->modulus_len != 256 && out->modulus_len != 384 && out->modulus_len != 512) {
-        return KW_FAIL(CKR_KEY_SIZE_RANGE, "the RSA key is not of 2048, 3072 or 4096 bits");
-    }
-    rv = lease->call->C_GetAttributeValue(lease->session, key, &exponent, 1);
-    bool shown = rv == CKR_OK && exponent.ulValueLen > 0 && exponent.ulValueLen <= sizeof out->exponent;
-    out->exponent_len = shown ? exponent.ulValueLen : sizeof usual;
-    if (!shown) {
-        memcpy(out->exponent, usual, sizeof usual);
-    }
-    return KW_OK;
 }
 
 void kw_parcel_state(struct kw_template *t, const struct kw_parcel_flag *flags, size_t count)
@@ -119,7 +91,7 @@ void kw_parcel_rsa(struct kw_template *t, bool extractable)
 }
 
 /* A session object of the public half. */
-static struct kw_rv create_public(struct kw_lease *lease, const struct kw_parcel_public *numbers, CK_OBJECT_HANDLE *out)
+static struct kw_rv create_public(struct kw_lease *lease, const struct kw_rsa_public *numbers, CK_OBJECT_HANDLE *out)
 {
     struct kw_template t = {0};
     kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
@@ -133,10 +105,10 @@ static struct kw_rv create_public(struct kw_lease *lease, const struct kw_parcel
     return kw_lease_check(lease, lease->call->C_CreateObject(lease->session, t.items, t.count, out), "C_CreateObject");
 }
 
-struct kw_rv kw_parcel_wrap(struct kw_lease *lease, const struct kw_parcel_public *to, CK_OBJECT_HANDLE key, CK_BYTE *out)
+struct kw_rv kw_parcel_wrap(struct kw_lease *lease, const struct kw_rsa_public *to, CK_OBJECT_HANDLE key, CK_BYTE *out)
 {
     CK_RSA_PKCS_OAEP_PARAMS params;
-    CK_MECHANISM mechanism = kw_parcel_oaep(&params);
+    CK_MECHANISM mechanism = kw_rsa_oaep(CKM_SHA_1, &params);
     CK_OBJECT_HANDLE public_key = CK_INVALID_HANDLE;
     CK_ULONG len = to->modulus_len;
     struct kw_rv r = create_public(lease, to, &public_key);
@@ -173,7 +145,7 @@ struct kw_rv kw_parcel_unwrap(struct kw_lease *lease, const struct kw_parcel_wra
 static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_parcel_wrapped *w, CK_OBJECT_HANDLE *out)
 {
     CK_RSA_PKCS_OAEP_PARAMS params;
-    CK_MECHANISM mechanism = kw_parcel_oaep(&params);
+    CK_MECHANISM mechanism = kw_rsa_oaep(CKM_SHA_1, &params);
     const struct kw_parcel_wrapped first = {&mechanism, w->key, w->bytes, w->len};
     struct kw_template t = {0};
     kw_parcel_aes(&t, false);
@@ -183,9 +155,9 @@ static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_par
 }
 
 /* OAEP checks itself, so what opens is what was wrapped. */
-struct kw_rv kw_parcel_prove(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, const struct kw_parcel_public *numbers, bool *same)
+struct kw_rv kw_parcel_prove(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, const struct kw_rsa_public *numbers, bool *same)
 {
-    CK_BYTE blob[KW_PARCEL_MODULUS_MAX];
+    CK_BYTE blob[KW_RSA_MAX];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE back = CK_INVALID_HANDLE;
     struct kw_rv r = generate_aes(lease, false, &key);
@@ -219,7 +191,7 @@ static struct kw_rv rfc5649(struct kw_lease *lease, CK_MECHANISM *out)
     return r;
 }
 
-struct kw_rv kw_parcel_make(struct kw_lease *lease, const struct kw_parcel_public *to, CK_OBJECT_HANDLE key, CK_BYTE *out, size_t *len)
+struct kw_rv kw_parcel_make(struct kw_lease *lease, const struct kw_rsa_public *to, CK_OBJECT_HANDLE key, CK_BYTE *out, size_t *len)
 {
     CK_MECHANISM mechanism;
     CK_OBJECT_HANDLE aes = CK_INVALID_HANDLE;
@@ -252,7 +224,7 @@ static bool has_mechanism(struct kw_lease *lease)
 static struct kw_rv open_whole(struct kw_lease *lease, const struct kw_parcel_opening *o)
 {
     CK_RSA_PKCS_OAEP_PARAMS oaep;
-    (void)kw_parcel_oaep(&oaep);
+    (void)kw_rsa_oaep(CKM_SHA_1, &oaep);
     struct kw_rsa_aes_params params = {256, &oaep};
     CK_MECHANISM mechanism = {CKM_RSA_AES_KEY_WRAP, &params, sizeof params};
     struct kw_parcel_wrapped w = o->parcel;

@@ -2,35 +2,22 @@
  * parcel.h: a key on its way from one place to another: what is shared by the replica ceremony (custody.h) and by the
  * customer's own key (transfer.h).
  *
- * A parcel is CKM_RSA_AES_KEY_WRAP (PKCS#11 3.2 section 6.1): an AES key under OAEP with SHA-1, as long as the modulus of
- * who receives it, and then the key itself under that AES key by RFC 5649. It is made and opened inside tokens: by that
+ * A parcel is CKM_RSA_AES_KEY_WRAP (PKCS#11 3.2 section 6.1): an AES key under OAEP with SHA-1 (the one hash that every token of
+ * HSM-FACTS does, and no weakness inside OAEP), as long as the modulus of who receives it, and then the key itself under that AES key by RFC 5649. It is made and opened inside tokens: by that
  * mechanism where a token has it, else in two steps. Session keys only, which die with the process. Used by the keyward
  * command only, under a lease of a logged-in member. No state of its own, no locks.
  */
 #ifndef KW_PARCEL_H
 #define KW_PARCEL_H
 
-#include "backing.h"
+#include "rsa.h"
 #include "template.h"
 
 enum {
-    KW_PARCEL_MODULUS_MAX = 512, /* RSA-4096 */
     KW_PARCEL_AES_MAX = 40,      /* RFC 5649 of 32 bytes */
     KW_PARCEL_TARGET_MAX = 2560, /* RFC 5649 of the PKCS#8 of RSA-4096, which has some 2380 bytes */
-    KW_PARCEL_MAX = KW_PARCEL_MODULUS_MAX + KW_PARCEL_TARGET_MAX
+    KW_PARCEL_MAX = KW_RSA_MAX + KW_PARCEL_TARGET_MAX
 };
-
-/* The numbers of an RSA key; big endian. */
-struct kw_parcel_public {
-    uint8_t modulus[KW_PARCEL_MODULUS_MAX];
-    size_t modulus_len; /* 256, 384, 512 */
-    uint8_t exponent[8];
-    size_t exponent_len;
-};
-
-/* Reads them from a private key, or from a public one. Not every token shows the exponent at the private key; then it is
- * 65537, which is always asked for. CKR_KEY_SIZE_RANGE when it is not of 2048, 3072 or 4096 bits; or the token's failure. */
-KW_MUST_USE struct kw_rv kw_parcel_numbers(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_parcel_public *out);
 
 /* What a key must be: stated when it is made and looked for when it is used. */
 struct kw_parcel_flag {
@@ -50,15 +37,15 @@ void kw_parcel_rsa(struct kw_template *t, bool extractable);
 
 /* Whether the halves belong together: the private one opens what was wrapped to the numbers. */
 KW_MUST_USE struct kw_rv kw_parcel_prove(struct kw_lease *lease, CK_OBJECT_HANDLE private_key,
-                                         const struct kw_parcel_public *numbers, bool *same);
+                                         const struct kw_rsa_public *numbers, bool *same);
 
 /* Wraps a secret key to the numbers by OAEP alone: modulus_len bytes. */
-KW_MUST_USE struct kw_rv kw_parcel_wrap(struct kw_lease *lease, const struct kw_parcel_public *to, CK_OBJECT_HANDLE key,
+KW_MUST_USE struct kw_rv kw_parcel_wrap(struct kw_lease *lease, const struct kw_rsa_public *to, CK_OBJECT_HANDLE key,
                                         CK_BYTE *out);
 
 /* Makes the parcel of an extractable private key; out has KW_PARCEL_MAX bytes. CKR_MECHANISM_INVALID when the token does
  * not do RFC 5649; or its failure. */
-KW_MUST_USE struct kw_rv kw_parcel_make(struct kw_lease *lease, const struct kw_parcel_public *to, CK_OBJECT_HANDLE key,
+KW_MUST_USE struct kw_rv kw_parcel_make(struct kw_lease *lease, const struct kw_rsa_public *to, CK_OBJECT_HANDLE key,
                                         CK_BYTE *out, size_t *len);
 
 /* A wrapped key and what opens it, all borrowed; vendors do not write to the bytes. */
@@ -72,10 +59,6 @@ struct kw_parcel_wrapped {
 /* C_UnwrapKey with this template. */
 KW_MUST_USE struct kw_rv kw_parcel_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w, struct kw_template *t,
                                           CK_OBJECT_HANDLE *out);
-
-/* OAEP with SHA-1, the one hash that every token of HSM-FACTS does; SHA-1 is no weakness inside OAEP. Fills *params, which
- * the mechanism borrows. */
-CK_MECHANISM kw_parcel_oaep(CK_RSA_PKCS_OAEP_PARAMS *params);
 
 /* What is done with the key in a parcel, once there is something that opens it. */
 typedef struct kw_rv kw_parcel_deed(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg);

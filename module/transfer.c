@@ -34,7 +34,7 @@ static struct kw_rv examine(struct kw_lease *lease, struct kw_transfer_key *k)
                                                "with the vendor's tool and make a new one");
     }
     if (kw_ok(r)) {
-        r = kw_parcel_numbers(lease, k->private_key, &k->numbers);
+        r = kw_rsa_read(lease, k->private_key, &k->numbers);
         if (r.code == CKR_KEY_SIZE_RANGE) {
             r = KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "the transport key is not of 2048, 3072 or 4096 bits");
         }
@@ -185,16 +185,17 @@ struct kw_rv kw_transfer_make(struct kw_lease *lease, const char *label, unsigne
 /* What a customer sent, while it is opened. */
 struct opening {
     struct kw_transfer_key key;
-    CK_BYTE bytes[KW_PARCEL_MODULUS_MAX + KW_PARCEL_AES_MAX];
+    CK_BYTE bytes[KW_PARCEL_MAX];
     size_t len;
-    unsigned bits; /* of the customer's key; follows from the length */
+    CK_KEY_TYPE type; /* of the customer's key; follows from the length */
+    unsigned bits;    /* of an AES key; the same */
 };
 
-/* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold 9 to 16, 17
- * to 24 and 25 to 32. No token has seen the file yet. */
+/* RFC 5649 makes 8 bytes more than the key, rounded up to 8: 24, 32 and 40 bytes hold AES keys of 9 to 16, 17
+ * to 24 and 25 to 32 bytes. The PKCS#8 of RSA-1024 has more than 600 bytes; of the largest EC key, P-521, 241. */
 static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
 {
-    enum { LEAST_RSA = 600 /* PKCS#8 of RSA-1024 has more; of the largest EC key, P-521, 241 */ };
+    enum { LEAST_AES = 24, LEAST_RSA = 600 };
     size_t k = o->key.numbers.modulus_len;
     size_t rest = t->len > k ? t->len - k : 0;
     if (rest < 16 || rest % 8 != 0) {
@@ -203,19 +204,19 @@ static struct kw_rv measure(const struct kw_transfer *t, struct opening *o)
             "its length does not fit the transport key of the slot: it was cut, or wrapped to a "
             "key of another size");
     }
-    if (rest >= LEAST_RSA) {
-        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is as long as an RSA private key; "
-                                                  "this version of Keyward takes AES keys only");
-    }
-    if (rest > KW_PARCEL_AES_MAX) {
-        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an AES key, and "
-                                                  "this version of Keyward takes AES keys only; "
-                                                  "or it was wrapped to a key of another size");
-    }
-    if (rest < 24) {
+    if (rest < LEAST_AES) {
         return KW_FAIL(CKR_KEY_SIZE_RANGE, "what it holds is shorter than an AES key of 128 bits");
     }
-    o->bits = (unsigned)(rest - 8) * 8;
+    if (rest > KW_PARCEL_AES_MAX && rest < LEAST_RSA) {
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an AES key and shorter than "
+                                                  "an RSA private key; or it was wrapped to a key of "
+                                                  "another size");
+    }
+    if (rest > KW_PARCEL_TARGET_MAX) {
+        return KW_FAIL(CKR_WRAPPED_KEY_LEN_RANGE, "what it holds is longer than an RSA private key of 4096 bits");
+    }
+    o->type = rest >= LEAST_RSA ? CKK_RSA : CKK_AES;
+    o->bits = o->type == CKK_AES ? (unsigned)(rest - 8) * 8 : 0;
     o->len = t->len;
     memcpy(o->bytes, t->bytes, t->len);
     return KW_OK;
@@ -236,6 +237,7 @@ static struct kw_rv begin_opening(struct kw_lease *lease, const struct kw_transf
     return kw_ok(r) ? measure(t, o) : r;
 }
 
+/* No token has seen the file before this. */
 static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, kw_parcel_deed *deed, void *arg)
 {
     const struct kw_parcel_opening opening = {
@@ -244,11 +246,17 @@ static struct kw_rv open_opening(struct kw_lease *lease, struct opening *o, kw_p
         .deed = deed,
         .arg = arg,
     };
-    return kw_parcel_open(lease, &opening);
+    struct kw_rv r = kw_parcel_open(lease, &opening);
+    if (r.code == CKR_WRAPPED_KEY_INVALID && o->type == CKK_RSA) {
+        r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "it does not open: it was wrapped to another key, or changed on the way, "
+                                             "or what it holds is no RSA private key (PKCS#8)");
+    }
+    return r;
 }
 
-/* A session key of the customer's. It may wrap: a canary then shows that it is a whole AES key. */
+/* A session key of the customer's. An AES key may wrap: a canary then shows that it is a whole one. */
 struct session_deed {
+    CK_KEY_TYPE type;
     bool extractable;
     CK_OBJECT_HANDLE key;
 };
@@ -257,10 +265,29 @@ static struct kw_rv do_session(struct kw_lease *lease, const struct kw_parcel_wr
 {
     struct session_deed *s = arg;
     struct kw_template t = {0};
-    kw_parcel_aes(&t, s->extractable);
-    kw_template_bool(&t, CKA_WRAP, 1);
-    kw_template_bool(&t, CKA_UNWRAP, 0);
+    if (s->type == CKK_RSA) {
+        kw_template_ulong(&t, CKA_CLASS, CKO_PRIVATE_KEY);
+        kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
+        kw_parcel_rsa(&t, s->extractable);
+    } else {
+        kw_parcel_aes(&t, s->extractable);
+        kw_template_bool(&t, CKA_WRAP, 1);
+        kw_template_bool(&t, CKA_UNWRAP, 0);
+    }
     return kw_parcel_unwrap(lease, w, &t, &s->key);
+}
+
+/* Opens what the customer sent to a session key. */
+static struct kw_rv open_session(struct kw_lease *lease, const struct kw_transfer *t, struct session_deed *s, unsigned *bits)
+{
+    struct opening o;
+    struct kw_rv r = begin_opening(lease, t, &o);
+    if (kw_ok(r)) {
+        s->type = o.type;
+        *bits = o.bits;
+        r = open_opening(lease, &o, do_session, s);
+    }
+    return r;
 }
 
 /* SoftHSM takes an AES key of any size and does not tell it (CKA_VALUE_LEN 0), but uses 16, 24 and
@@ -283,18 +310,36 @@ static struct kw_rv check_size(struct kw_lease *lease, CK_OBJECT_HANDLE key,
     return r;
 }
 
+/* Only now does the modulus tell the size. A private key that is not of its own modulus would wrap what nobody can unwrap. */
+static struct kw_rv check_rsa(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_transfer_found *found)
+{
+    struct kw_rsa_public numbers;
+    bool same = false;
+    struct kw_rv r = kw_rsa_read(lease, key, &numbers);
+    if (r.code == CKR_KEY_SIZE_RANGE) {
+        return KW_FAIL(CKR_KEY_SIZE_RANGE, "the RSA key in it is not of 2048, 3072 or 4096 bits");
+    }
+    if (kw_ok(r)) {
+        r = kw_parcel_prove(lease, key, &numbers, &same);
+    }
+    if (kw_ok(r) && !same) {
+        r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the RSA key in it is damaged: it does not open what is wrapped to it");
+    }
+    if (kw_ok(r)) {
+        found->bits = (unsigned)numbers.modulus_len * 8;
+        r = kw_rsa_name(&numbers, found->canary);
+    }
+    return r;
+}
+
 struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer *t,
                                struct kw_transfer_found *out)
 {
-    struct opening o;
-    struct session_deed s = {false, CK_INVALID_HANDLE};
-    struct kw_rv r = begin_opening(lease, t, &o);
+    struct session_deed s = {CKK_AES, false, CK_INVALID_HANDLE};
+    struct kw_rv r = open_session(lease, t, &s, &out->bits);
     if (kw_ok(r)) {
-        r = open_opening(lease, &o, do_session, &s);
-    }
-    if (kw_ok(r)) {
-        out->bits = o.bits;
-        r = check_size(lease, s.key, out);
+        out->type = s.type;
+        r = s.type == CKK_RSA ? check_rsa(lease, s.key, out) : check_size(lease, s.key, out);
     }
     kw_parcel_destroy(lease, s.key);
     return r;
@@ -303,14 +348,11 @@ struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer 
 struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer *t,
                                struct kw_custody_source *out)
 {
-    struct opening o;
-    struct session_deed s = {true, CK_INVALID_HANDLE};
-    struct kw_rv r = begin_opening(lease, t, &o);
+    struct session_deed s = {CKK_AES, true, CK_INVALID_HANDLE};
+    unsigned bits = 0;
+    struct kw_rv r = open_session(lease, t, &s, &bits);
     if (kw_ok(r)) {
-        r = open_opening(lease, &o, do_session, &s);
-    }
-    if (kw_ok(r)) {
-        *out = (struct kw_custody_source){s.key, lease->epoch};
+        *out = (struct kw_custody_source){s.key, s.type, lease->epoch};
     }
     return r;
 }
@@ -327,8 +369,8 @@ struct kw_rv kw_transfer_receive(struct kw_lease *lease, const struct kw_transfe
     struct opening o;
     struct kw_custody_plan copy = *plan;
     struct kw_rv r = begin_opening(lease, t, &o);
-    if (kw_ok(r) && o.bits != plan->bits) {
-        r = KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in the file is not of the size that was planned");
+    if (kw_ok(r) && (o.type != plan->type || (o.type == CKK_AES && o.bits != plan->bits))) {
+        r = KW_FAIL(CKR_KEY_SIZE_RANGE, "the key in the file is not the one that was planned");
     }
     return kw_ok(r) ? open_opening(lease, &o, do_version, &copy) : r;
 }

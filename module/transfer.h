@@ -4,8 +4,8 @@
  *
  * The transport key is an RSA key pair in the slot's first token with CKA_LABEL "KEY/transport";
  * its private half only unwraps. What comes back is a parcel (parcel.h), opened inside the token.
- * Only AES keys are taken. Used by the keyward command only, under a lease of a logged-in member.
- * No state of its own, no locks.
+ * AES and RSA keys are taken and told apart by the length of the file. Used by the keyward command
+ * only, under a lease of a logged-in member. No state of its own, no locks.
  */
 #ifndef KW_TRANSFER_H
 #define KW_TRANSFER_H
@@ -15,7 +15,7 @@
 /* The public half, read from the private object: anybody can plant a public one without a PIN. */
 struct kw_transfer_key {
     CK_OBJECT_HANDLE private_key;
-    struct kw_parcel_public numbers;
+    struct kw_rsa_public numbers;
 };
 
 /* Finds the transport key of the CMK `label` and proves that the public half is that of the private
@@ -36,15 +36,16 @@ struct kw_transfer {
     size_t len;
 };
 
-/* What kw_transfer_check found out: the size, and the canary that the key has as a version of a
+/* What kw_transfer_check found out: type and size, and the canary that the key has as a version of a
  * CMK. */
 struct kw_transfer_found {
+    CK_KEY_TYPE type;
     unsigned bits;
     uint8_t canary[KW_CANARY_SIZE];
 };
 
-/* Opens it to a session key that may not leave the token, sees that it is an AES key, and destroys
- * that again; nothing is made in the token. CKR_WRAPPED_KEY_INVALID, CKR_WRAPPED_KEY_LEN_RANGE,
+/* Opens it to a session key that may not leave the token, sees that it is an AES key, or an RSA key that opens what is
+ * wrapped to it, and destroys that again; nothing is made in the token. CKR_WRAPPED_KEY_INVALID, CKR_WRAPPED_KEY_LEN_RANGE,
  * CKR_KEY_SIZE_RANGE with a sentence about the file; CKR_KEY_HANDLE_INVALID (no transport key);
  * CKR_MECHANISM_INVALID; or the token's failure. */
 KW_MUST_USE struct kw_rv kw_transfer_check(struct kw_lease *lease, const struct kw_transfer *t,

@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "survey.h"
+#include "type.h"
 
 static const char *proof_text(const struct kw_proof *p)
 {
@@ -69,7 +70,7 @@ static void print_survey(const struct survey *s)
     }
     for (size_t i = 0; i < s->count; i++) {
         const struct kw_version *v = &s->rows[i].version;
-        (void)printf("  version %u: %s, AES-%u, fingerprint %s\n", v->version, kw_state_name(v->state), v->bits,
+        (void)printf("  version %u: %s, %s-%u, fingerprint %s\n", v->version, kw_state_name(v->state), type_name(v->type), v->bits,
                      command_fingerprint(v));
     }
 }

@@ -9,6 +9,9 @@ static bool is_meant(const struct lineage *l, const struct show_options *o, uint
     if (o->version != 0) {
         return (uint32_t)o->version == version;
     }
+    if (enable && state == KW_STATE_RETIRED && version == lineage_highest(l)) {
+        return true; /* an interrupted change: the newest one is never retired otherwise */
+    }
     return enable ? state == KW_STATE_DISABLED : state == KW_STATE_ACTIVE || state == KW_STATE_RETIRED;
 }
 

@@ -136,7 +136,7 @@ static bool is_new(const struct lineage *l, const struct incoming *in)
 static bool may_grow(const struct lineage *l)
 {
     uint32_t newest = lineage_highest(l);
-    if (newest != 0 && lineage_any(l, newest)->full_id_len != KW_CMK_FULL_ID) {
+    if (newest != 0 && !lineage_any(l, newest)->ours) {
         command_say("slot %s: key %s was not made by Keyward and has no versions; make a slot of "
                     "its own for the key",
                     l->slot->name, l->slot->key);
@@ -159,8 +159,9 @@ int verb_import(struct command *c, int argc, char **argv)
         return FAILED;
     }
     bool done = lineage_open(c, names[0], &l) && may_grow(&l) && examine(&l, &in) &&
-                is_new(&l, &in) &&
-                lineage_import(&l, lineage_highest(&l) + 1, in.found.bits, &in.transfer) &&
+                lineage_is_of(&l, in.found.type) && is_new(&l, &in) &&
+                lineage_import(&l, lineage_highest(&l) + 1,
+                               (struct type){in.found.type, in.found.bits}, &in.transfer) &&
                 lineage_retire_older(&l, false);
     const struct kw_config_slot *slot = l.slot;
     lineage_close(&l);

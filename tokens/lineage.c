@@ -226,6 +226,32 @@ bool lineage_change(struct lineage *l, uint32_t version, const struct kw_custody
     return lineage_read(l) && all;
 }
 
+struct agreement {
+    uint32_t version;
+    bool *agrees;
+};
+
+static struct kw_rv do_agree(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
+{
+    const struct agreement *a = arg;
+    struct kw_snapshot *s = NULL;
+    struct kw_rv r = kw_cmk_get(lease, cmk, false, &s);
+    const struct kw_cmk_entry *e = kw_ok(r) ? kw_snapshot_version(s, a->version) : NULL;
+    *a->agrees = true;
+    if (e != NULL) {
+        r = kw_custody_agrees(lease, e, a->agrees);
+    }
+    kw_snapshot_put(s);
+    return r;
+}
+
+bool lineage_agrees(struct lineage *l, size_t i, uint32_t version, bool *agrees)
+{
+    struct agreement a = {version, agrees};
+    const struct kw_job job = {.op = do_agree, .arg = &a, .user = true};
+    return run_job(l, i, &job);
+}
+
 bool lineage_destroy(struct lineage *l, uint32_t version)
 {
     return lineage_change(l, version, NULL);
@@ -242,7 +268,7 @@ struct making {
     const struct kw_transfer *from; /* where the key comes from; NULL: it is generated */
     struct kw_custody_source source;
     struct kw_custody_receiver receiver;
-    uint8_t blob[KW_TRANSPORT_BYTES];
+    struct kw_custody_blob blob;
 };
 
 static struct kw_rv do_generate(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
@@ -257,7 +283,7 @@ static struct kw_rv do_begin(struct kw_lease *lease, struct kw_cmk *cmk, void *a
     struct making *m = arg;
     (void)cmk;
     return m->from != NULL ? kw_transfer_begin(lease, m->from, &m->source)
-                           : kw_custody_begin(lease, m->plan.bits, &m->source);
+                           : kw_custody_begin(lease, &m->plan, &m->source);
 }
 
 static struct kw_rv do_prepare(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
@@ -271,14 +297,14 @@ static struct kw_rv do_send(struct kw_lease *lease, struct kw_cmk *cmk, void *ar
 {
     struct making *m = arg;
     (void)cmk;
-    return kw_custody_send(lease, &m->source, &m->receiver, m->blob);
+    return kw_custody_send(lease, &m->source, &m->receiver, &m->blob);
 }
 
 static struct kw_rv do_receive(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
-    const struct making *m = arg;
+    struct making *m = arg;
     (void)cmk;
-    return kw_custody_receive(lease, &m->receiver, m->blob, &m->plan);
+    return kw_custody_receive(lease, &m->receiver, &m->blob, &m->plan);
 }
 
 static struct kw_rv do_end(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
@@ -289,13 +315,32 @@ static struct kw_rv do_end(struct kw_lease *lease, struct kw_cmk *cmk, void *arg
     return KW_OK;
 }
 
+/* An RSA key takes the token a while. */
+static void say_work(const struct lineage *l, const struct making *m)
+{
+    if (m->plan.type == CKK_RSA && m->from == NULL) {
+        progress_say("version %u: RSA key of %u bits in token %s", m->plan.version, m->plan.bits, l->slot->tokens[0]->name);
+    }
+}
+
+/* In the only token, without a ceremony. */
+static bool make_alone(struct lineage *l, struct making *m)
+{
+    say_work(l, m);
+    bool ok = step(l, 0, do_generate, m);
+    progress_end();
+    return ok;
+}
+
 /* The ceremony of DESIGN section 4: made in the first token, carried to each, the original destroyed. */
 static bool replicate(struct lineage *l, struct making *m)
 {
-    if (!step(l, 0, do_begin, m)) {
+    say_work(l, m);
+    bool ok = step(l, 0, do_begin, m);
+    progress_end();
+    if (!ok) {
         return false;
     }
-    bool ok = true;
     for (size_t i = 0; ok && i < l->slot->token_count; i++) {
         progress_say("version %u: transport key in token %s (%zu of %zu)", m->plan.version, l->slot->tokens[i]->name, i + 1,
                      l->slot->token_count);
@@ -305,11 +350,12 @@ static bool replicate(struct lineage *l, struct making *m)
     return step(l, 0, do_end, m) && ok;
 }
 
-static bool make_plan(const struct lineage *l, uint32_t version, unsigned bits, struct making *m)
+static bool make_plan(const struct lineage *l, uint32_t version, struct type type, struct making *m)
 {
     const struct kw_cmk_entry *before = version > 1 ? lineage_any(l, version - 1) : NULL;
     enum kw_origin own = l->slot->token_count > 1 ? KW_ORIGIN_REPLICATED : KW_ORIGIN_GENERATED;
-    m->plan = (struct kw_custody_plan){.label = l->slot->key, .bits = bits, .version = version, .today = lineage_today()};
+    m->plan = (struct kw_custody_plan){
+        .label = l->slot->key, .type = type.key, .bits = type.bits, .version = version, .today = lineage_today()};
     m->plan.origin = m->from != NULL ? KW_ORIGIN_IMPORTED : own;
     if (before != NULL) {
         memcpy(m->plan.lineage, before->version.lineage, KW_LINEAGE_SIZE);
@@ -392,31 +438,47 @@ bool lineage_take_back(struct lineage *l, uint32_t version)
     return false;
 }
 
-static bool make(struct lineage *l, uint32_t version, unsigned bits, const struct kw_transfer *from)
+static bool make(struct lineage *l, uint32_t version, struct type type, const struct kw_transfer *from)
 {
     struct making m = {.from = from};
     if (version >= KW_VERSIONS_MAX) {
         command_say("slot %s: key %s has %u versions, and no more are kept; purge old ones first", l->slot->name, l->slot->key, version - 1);
         return false;
     }
-    if (!make_plan(l, version, bits, &m)) {
+    if (!make_plan(l, version, type, &m)) {
         return false;
     }
-    bool made = l->slot->token_count > 1 ? replicate(l, &m) : step(l, 0, do_generate, &m);
+    bool made = l->slot->token_count > 1 ? replicate(l, &m) : make_alone(l, &m);
     if (!made || !lineage_confirm(l, version)) {
         return lineage_take_back(l, version);
     }
     return lineage_activate(l, version); /* once a broker may have used it, nothing is taken back */
 }
 
-bool lineage_make(struct lineage *l, uint32_t version, unsigned bits)
+bool lineage_make(struct lineage *l, uint32_t version, struct type type)
 {
-    return make(l, version, bits, NULL);
+    return make(l, version, type, NULL);
 }
 
-bool lineage_import(struct lineage *l, uint32_t version, unsigned bits, const struct kw_transfer *from)
+bool lineage_import(struct lineage *l, uint32_t version, struct type type, const struct kw_transfer *from)
 {
-    return make(l, version, bits, from);
+    return make(l, version, type, from);
+}
+
+struct type lineage_type(const struct lineage *l)
+{
+    const struct kw_version *v = &lineage_any(l, lineage_highest(l))->version;
+    return (struct type){v->type, v->bits};
+}
+
+bool lineage_is_of(const struct lineage *l, CK_KEY_TYPE type)
+{
+    if (lineage_highest(l) == 0 || lineage_type(l).key == type) {
+        return true;
+    }
+    command_say("slot %s: key %s is an %s key and stays one in all its versions; make a slot of its own for an %s key", l->slot->name,
+                l->slot->key, type_name(lineage_type(l).key), type_name(type));
+    return false;
 }
 
 bool lineage_retire_older(struct lineage *l, bool say)

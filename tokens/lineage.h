@@ -11,6 +11,7 @@
 #include "command.h"
 #include "custody.h"
 #include "transfer.h"
+#include "type.h"
 
 struct lineage {
     struct command *command;
@@ -47,14 +48,23 @@ bool lineage_change(struct lineage *l, uint32_t version, const struct kw_custody
 /* In one token only; for repair. */
 bool lineage_change_in(struct lineage *l, size_t i, uint32_t version, const struct kw_custody_state *to);
 
+/* Whether all objects of the version in token i agree (kw_custody_agrees). */
+bool lineage_agrees(struct lineage *l, size_t i, uint32_t version, bool *agrees);
+
 /* Destroys a version in every token that has it. */
 bool lineage_destroy(struct lineage *l, uint32_t version);
 
 /* Makes a version in every token (generated, or replicated by the ceremony when there are several): unfinished, then confirmed, then activated. What fails
  * before it is activated is taken back; afterwards brokers may have used it and nothing is destroyed any more. */
-bool lineage_make(struct lineage *l, uint32_t version, unsigned bits);
-/* The same with the customer's own key, which kw_transfer_check has found to be an AES key of `bits`. */
-bool lineage_import(struct lineage *l, uint32_t version, unsigned bits, const struct kw_transfer *from);
+bool lineage_make(struct lineage *l, uint32_t version, struct type type);
+/* The same with the customer's own key, which kw_transfer_check has found to be of `type`. */
+bool lineage_import(struct lineage *l, uint32_t version, struct type type, const struct kw_transfer *from);
+
+/* A lineage keeps one type of key: says so and gives false when it has versions of another. */
+bool lineage_is_of(const struct lineage *l, CK_KEY_TYPE type);
+
+/* Of the newest version. There must be one. */
+struct type lineage_type(const struct lineage *l);
 
 /* The end of making a version that every token has unfinished. Confirm: fresh connections show the same key everywhere (HSM-FACTS rule 9).
  * Activate: brokers may use it. Take back: says so and destroys it; always false. */

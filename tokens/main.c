@@ -16,7 +16,7 @@ static const struct {
     const char *help;
     bool bare; /* works without a configuration */
 } verbs[] = {
-    {"create", verb_create, "create SLOT [--type aes:128|192|256] [--json]", "make the slot's key, on every token of the slot", false},
+    {"create", verb_create, "create SLOT [--type aes:128|192|256|rsa:2048|3072|4096] [--json]", "make the slot's key, on every token of the slot", false},
     {"list", verb_list, "list [--json]", "show the slots and the versions of their keys", false},
     {"status", verb_status, "status SLOT [--json]", "show the versions of a key: state, age, origin, fingerprint", false},
     {"check", verb_check, "check", "reach every token, say what is there and what is wrong", false},

@@ -26,10 +26,12 @@ struct finding {
     size_t unfinished; /* of those, unfinished */
     bool broken;       /* out of service for another reason */
     size_t due;        /* of those, pending with a day that has come */
+    size_t lost;       /* of those, RSA without the public half */
+    bool halved;       /* in one of those the halves of an RSA version differ */
     const struct kw_version *most; /* the one with the most restraint */
 };
 
-static struct finding examine(const struct lineage *l, uint32_t version)
+static bool examine(struct lineage *l, uint32_t version, struct finding *out)
 {
     struct finding f = {0};
     for (size_t i = 0; i < l->slot->token_count; i++) {
@@ -37,7 +39,13 @@ static struct finding examine(const struct lineage *l, uint32_t version)
         if (e == NULL) {
             continue;
         }
+        bool agrees = true;
+        if (!lineage_agrees(l, i, version, &agrees)) {
+            return false;
+        }
         f.present++;
+        f.halved |= !agrees;
+        f.lost += e->version.type == CKK_RSA && e->public_handle == CK_INVALID_HANDLE;
         f.due += e->version.state == KW_STATE_PENDING && e->version.purge <= lineage_today();
         if (e->version.purge == KW_CMK_UNFINISHED) {
             f.unfinished++;
@@ -47,28 +55,37 @@ static struct finding examine(const struct lineage *l, uint32_t version)
             f.most = &e->version;
         }
     }
-    return f;
+    *out = f;
+    return true;
 }
 
-static struct kw_custody_state state_of(const struct kw_version *v)
+/* The state that every token shall show. The newest RSA version is retired only when it was about to become active: its private half was, and
+ * the public one not yet. */
+static enum kw_state state_for(const struct lineage *l, const struct kw_version *most)
 {
-    return (struct kw_custody_state){.wrap = v->state == KW_STATE_ACTIVE,
-                                     .unwrap = v->state == KW_STATE_ACTIVE || v->state == KW_STATE_RETIRED,
-                                     .purge = v->state == KW_STATE_PENDING ? v->purge : 0};
+    bool halfway = most->type == CKK_RSA && most->state == KW_STATE_RETIRED && most->version == lineage_highest(l);
+    return halfway ? KW_STATE_ACTIVE : most->state;
 }
 
-static bool differs(const struct lineage *l, uint32_t version, const struct kw_version *from)
+static struct kw_custody_state change_to(enum kw_state state, uint32_t purge)
+{
+    return (struct kw_custody_state){.wrap = state == KW_STATE_ACTIVE,
+                                     .unwrap = state == KW_STATE_ACTIVE || state == KW_STATE_RETIRED,
+                                     .purge = state == KW_STATE_PENDING ? purge : 0};
+}
+
+static bool differs(const struct lineage *l, const struct kw_version *from, enum kw_state state)
 {
     for (size_t i = 0; i < l->slot->token_count; i++) {
-        const struct kw_cmk_entry *e = lineage_at(l, i, version);
-        if (e != NULL && (e->version.state != from->state || e->version.purge != from->purge)) {
+        const struct kw_cmk_entry *e = lineage_at(l, i, from->version);
+        if (e != NULL && (e->version.state != state || e->version.purge != from->purge)) {
             return true;
         }
     }
     return false;
 }
 
-/* A version that is not in every token. An unfinished one was never used; a pending one was being purged. */
+/* A version of which something is not in every token. An unfinished one was never used; a pending one was being purged. */
 static bool repair_partial(struct lineage *l, uint32_t version, const struct finding *f)
 {
     bool purging = f->due == f->present; /* everywhere: somebody has asked for it and confirmed it */
@@ -83,12 +100,15 @@ static bool repair_partial(struct lineage *l, uint32_t version, const struct fin
 
 static bool repair_version(struct lineage *l, uint32_t version)
 {
-    const struct finding f = examine(l, version);
+    struct finding f;
+    if (!examine(l, version, &f)) {
+        return false;
+    }
     if (f.broken) {
         command_say("slot %s: version %u is out of service: %s", l->slot->name, version, lineage_any(l, version)->version.problem);
         return false;
     }
-    if (f.present < l->slot->token_count) {
+    if (f.present < l->slot->token_count || (f.lost > 0 && f.due == f.present)) {
         return repair_partial(l, version, &f);
     }
     if (f.unfinished == f.present) {
@@ -100,9 +120,10 @@ static bool repair_version(struct lineage *l, uint32_t version)
         (void)fprintf(stderr, "version %u: finished on every token\n", version);
         return lineage_confirm(l, version) && lineage_activate(l, version);
     }
-    if (differs(l, version, f.most)) {
-        const struct kw_custody_state to = state_of(f.most);
-        (void)fprintf(stderr, "version %u: %s on every token\n", version, kw_state_name(f.most->state));
+    enum kw_state state = state_for(l, f.most);
+    if (f.halved || differs(l, f.most, state)) {
+        const struct kw_custody_state to = change_to(state, f.most->purge);
+        (void)fprintf(stderr, "version %u: %s on every token\n", version, kw_state_name(state));
         return lineage_change(l, version, &to);
     }
     return true;

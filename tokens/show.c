@@ -35,16 +35,14 @@ static const char *origin_text(enum kw_origin origin)
 static json_t *version_json(const struct survey *s, const struct survey_row *row, bool detail)
 {
     const struct kw_version *v = &row->version;
-    char type[16];
     json_t *tokens = json_array();
-    (void)snprintf(type, sizeof type, "aes:%u", v->bits);
     for (size_t i = 0; i < s->slot->token_count; i++) {
         if ((row->tokens & 1u << i) != 0) {
             (void)json_array_append_new(tokens, json_string(s->slot->tokens[i]->name));
         }
     }
     json_t *o = json_pack("{s:I, s:s, s:s, s:o, s:o}", "version", (json_int_t)v->version, "state", kw_state_name(v->state),
-                          "type", type, "fingerprint", v->has_fingerprint ? json_string(command_fingerprint(v)) : json_null(),
+                          "type", type_text((struct type){v->type, v->bits}), "fingerprint", v->has_fingerprint ? json_string(command_fingerprint(v)) : json_null(),
                           "tokens", tokens);
     if (!detail) {
         return o;
@@ -85,8 +83,8 @@ void show_text(const struct survey *s, bool detail)
                  s->slot->geo == NULL ? "" : s->slot->geo, s->slot->key);
     for (size_t i = 0; i < s->count; i++) {
         const struct survey_row *row = &s->rows[i];
-        (void)printf("  version %-4u %-16s aes:%-4u %s ", row->version.version, kw_state_name(row->version.state),
-                     row->version.bits, command_fingerprint(&row->version));
+        (void)printf("  version %-4u %-16s %-8s %s ", row->version.version, kw_state_name(row->version.state),
+                     type_text((struct type){row->version.type, row->version.bits}), command_fingerprint(&row->version));
         for (size_t k = 0; k < s->slot->token_count; k++) {
             if ((row->tokens & 1u << k) != 0) {
                 (void)printf(" %s", s->slot->tokens[k]->name);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "custody.h"
 #include "pin.h"
 #include "probe.h"
 
@@ -60,10 +61,19 @@ static void judge_version(struct visit *v, struct kw_lease *lease, struct kw_cmk
                 s->slot->name, e->version.version, token, e->version.problem);
         return;
     }
-    if (!v->probe || (!e->may_wrap && !e->may_unwrap)) {
+    if (!v->probe) {
         return;
     }
-    struct kw_rv r = kw_cmk_prove(lease, cmk, e, (struct kw_cmk_use){.wrap = e->may_wrap, .again = true});
+    bool agrees = true;
+    struct kw_rv r = kw_custody_agrees(lease, e, &agrees);
+    if (kw_ok(r) && !agrees) {
+        problem(s, "slot %s: the halves of version %u on token %s differ, a change was interrupted; run `keyward repair %s`", s->slot->name,
+                e->version.version, token, s->slot->name);
+    }
+    if (!kw_ok(r) || (!e->may_wrap && !e->may_unwrap)) {
+        return;
+    }
+    r = kw_cmk_prove(lease, cmk, e, (struct kw_cmk_use){.wrap = e->may_wrap, .again = true});
     if (!kw_ok(r) && lease->failure == CKR_OK) {
         problem(s, "slot %s: version %u on token %s is not the key that its fingerprint names; destroy that object and restore the "
                    "key", s->slot->name, e->version.version, token);
@@ -142,6 +152,15 @@ static void visit_member(struct kw_members *m, struct visit *v)
 static bool judge_rows(struct survey *s)
 {
     bool active = false;
+    const struct kw_version *newest = NULL;
+    for (size_t i = 0; i < s->count; i++) {
+        const struct kw_version *v = &s->rows[i].version;
+        newest = newest == NULL || v->version > newest->version ? v : newest;
+    }
+    if (newest != NULL && newest->type == CKK_RSA && newest->state == KW_STATE_RETIRED) {
+        problem(s, "slot %s: version %u is the newest but retired, a change was interrupted; `keyward repair %s` makes it active",
+                s->slot->name, newest->version, s->slot->name);
+    }
     for (size_t i = 0; i < s->count; i++) { /* newest first */
         bool one = s->rows[i].version.state == KW_STATE_ACTIVE;
         if (one && active) {

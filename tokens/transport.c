@@ -23,19 +23,14 @@ struct options {
     bool json;
 };
 
-static bool parse_type(const char *type, unsigned *bits)
+static bool parse_type(const char *text, unsigned *bits)
 {
-    static const struct {
-        const char *name;
-        unsigned bits;
-    } types[] = {{"rsa:2048", 2048}, {"rsa:3072", 3072}, {"rsa:4096", 4096}};
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (strcmp(type, types[i].name) == 0) {
-            *bits = types[i].bits;
-            return true;
-        }
+    struct type type;
+    if (type_parse(text, &type) && type.key == CKK_RSA) {
+        *bits = type.bits;
+        return true;
     }
-    command_say("--type %s: the types are rsa:2048, rsa:3072 and rsa:4096", type);
+    command_say("--type %s: the types are rsa:2048, rsa:3072 and rsa:4096", text);
     return false;
 }
 

@@ -5,7 +5,8 @@
  *   witness unwrap MODULE SLOT FILE   each line of the file through that version's own handle: "VERSION same", "VERSION gone",
  *                                     "VERSION other" or "VERSION 0x..." with the return value; status 0
  *   witness list MODULE PIN TOKEN...  every object of the tokens, past Keyward: token, class, label, version, CKA_ID, CKA_WRAP
- *                                     and CKA_UNWRAP as "wu", and what of it is as it must not be for a master key
+ *                                     and CKA_UNWRAP as "wu", and what of it is as it must not be for a master key. After the
+ *                                     CKA_ID of an RSA half come the first 24 bytes of its modulus, where an AES key has its canary
  *   witness past MODULE PIN TOKEN...  past Keyward, every day of purge that a CKA_ID of the tokens names becomes a day in 1970
  * Status 1 with a line on standard error when something could not even be tried.
  */
@@ -17,7 +18,7 @@
 
 #include "caller.h"
 
-enum { VALUE = 32, BLOB = 40, LINE = 256, OBJECTS = 128, ID = 64 };
+enum { VALUE = 32, BLOB = 40, LINE = 256, OBJECTS = 128, ID = 64, SHORT_ID = 24 };
 
 static bool load(struct fixture *f, const char *path)
 {
@@ -150,8 +151,8 @@ static bool is_set(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT
     return f->calls->C_GetAttributeValue(session, h, &a, 1) == CKR_OK && b != CK_FALSE;
 }
 
-/* What may not be so with a master key. */
-static void print_faults(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h)
+/* What may not be so with a master key; some attributes are of private and secret keys only, or not of private ones. */
+static void print_faults(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h, CK_ULONG class)
 {
     static const struct {
         CK_ATTRIBUTE_TYPE type;
@@ -161,10 +162,23 @@ static void print_faults(const struct fixture *f, CK_SESSION_HANDLE session, CK_
                  {CKA_EXTRACTABLE, false, "extractable"}, {CKA_ENCRYPT, false, "encrypts"},  {CKA_DECRYPT, false, "decrypts"},
                  {CKA_SIGN, false, "signs"},        {CKA_VERIFY, false, "verifies"},   {CKA_DERIVE, false, "derives"}};
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
-        if (is_set(f, session, h, rules[i].type) != rules[i].want) {
+        bool is_secrecy = rules[i].type == CKA_SENSITIVE || rules[i].type == CKA_EXTRACTABLE;
+        if ((class != CKO_PUBLIC_KEY || !is_secrecy) && is_set(f, session, h, rules[i].type) != rules[i].want) {
             (void)printf(" %s", rules[i].fault);
         }
     }
+}
+
+/* The beginning of the modulus, as the tail of a CKA_ID without a canary. Gives the length of both. */
+static CK_ULONG add_modulus(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h, uint8_t *id, CK_ULONG len)
+{
+    uint8_t modulus[512];
+    CK_ATTRIBUTE a = {CKA_MODULUS, modulus, sizeof modulus};
+    if (len != SHORT_ID || f->calls->C_GetAttributeValue(session, h, &a, 1) != CKR_OK || a.ulValueLen < SHORT_ID) {
+        return len;
+    }
+    memcpy(id + SHORT_ID, modulus, SHORT_ID);
+    return 2 * SHORT_ID;
 }
 
 static bool print_object(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h, const char *token)
@@ -183,9 +197,10 @@ static bool print_object(const struct fixture *f, CK_SESSION_HANDLE session, CK_
         version = version << 8 | id[i];
     }
     (void)printf("%s class=%lu label=%s %u id=", token, class, label, version);
-    print_hex(stdout, id, a[2].ulValueLen <= sizeof id ? a[2].ulValueLen : 0);
+    CK_ULONG len = a[2].ulValueLen <= sizeof id ? a[2].ulValueLen : 0;
+    print_hex(stdout, id, class == CKO_SECRET_KEY ? len : add_modulus(f, session, h, id, len));
     (void)printf(" %c%c", is_set(f, session, h, CKA_WRAP) ? 'w' : '-', is_set(f, session, h, CKA_UNWRAP) ? 'u' : '-');
-    print_faults(f, session, h);
+    print_faults(f, session, h, class);
     (void)putchar('\n');
     return true;
 }
@@ -197,7 +212,8 @@ static bool bring_day(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJ
     static const uint8_t none[4];
     uint8_t id[ID];
     CK_ATTRIBUTE a = {CKA_ID, id, sizeof id};
-    if (f->calls->C_GetAttributeValue(session, h, &a, 1) != CKR_OK || a.ulValueLen != 48 || memcmp(id + 20, none, 4) == 0) {
+    if (f->calls->C_GetAttributeValue(session, h, &a, 1) != CKR_OK || (a.ulValueLen != 48 && a.ulValueLen != SHORT_ID) ||
+        memcmp(id + 20, none, 4) == 0) {
         return true;
     }
     memcpy(id + 20, (const uint8_t[]){0, 0, 0, 1}, 4);

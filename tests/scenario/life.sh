@@ -29,6 +29,13 @@ bits() {
     "$witness" list "$vendor" "$pin" "${tokens[@]}" | awk -v slot="label=$1" -v v="$2" '$3 == slot && $4 == v { printf "%s%s", sep, $6; sep = " " }'
 }
 
+# halves SLOT VERSION: the same of an RSA version: in each token the public half, then the private one; "w- -u" is active.
+halves() {
+    local tokens=(eu-1)
+    [ "$1" = one ] || tokens=(eu-2 eu-3)
+    "$witness" list "$vendor" "$pin" "${tokens[@]}" | sort | awk -v slot="label=$1" -v v="$2" '$3 == slot && $4 == v { printf "%s%s", sep, $6; sep = " " }'
+}
+
 # each SLOT WORD: the word once for each token of the slot, as `bits` prints it.
 each() {
     if [ "$1" = one ]; then echo "$2"; else echo "$2 $2"; fi
@@ -37,6 +44,9 @@ each() {
 # wrapped SLOT: wraps one more data key under the active version; opened SLOT: what becomes of all of them, "1 same 2 same".
 wrapped() { "$witness" wrap "$module" "$1" "$work/blobs-$1"; }
 opened() { "$witness" unwrap "$module" "$1" "$work/blobs-$1" | tr '\n' ' ' | sed 's/ $//'; }
+
+# bytes HEX: the bytes that it writes.
+bytes() { tr a-f A-F <<<"$1" | basenc --base16 -d -i; }
 
 # contents: a digest of every object in the tokens. (SoftHSM writes token.object at every login.)
 contents() { find "$work/tokens" -name '*.object' ! -name token.object -exec sha256sum {} + | sort | sha256sum; }
