@@ -12,7 +12,9 @@
 
 enum {
     CONNECT_TRIES = 10,    /* HSM-FACTS rule 10 */
-    REACH_TRIES = 3,
+    REACH_TRIES = 3,       /* epochs, */
+    INFO_TRIES = 3,        /* and calls in each, */
+    INFO_US = 2000,        /* with a pause that grows: an epoch's end ends what other threads do */
     BACKOFF_MS = 50,
     BACKOFF_DOUBLE = 4,    /* times, to 800 ms */
     SLOTS_MOST = 4096      /* of a vendor's module */
@@ -270,6 +272,10 @@ static struct kw_rv reach_once(struct kw_backing *b, CK_TOKEN_INFO *info, bool *
     pthread_mutex_unlock(&b->lock);
     CK_TOKEN_INFO now;
     CK_RV rv = f->C_GetTokenInfo(slot, &now);
+    for (useconds_t i = 1; rv != CKR_OK && i < INFO_TRIES; i++) {
+        (void)usleep(i * INFO_US);
+        rv = f->C_GetTokenInfo(slot, &now);
+    }
     pthread_mutex_lock(&b->lock);
     *again = rv != CKR_OK;
     if (rv != CKR_OK) {
