@@ -457,7 +457,6 @@ void kw_backing_free(struct kw_backing *b)
         kw_vendor_leave(b->vendor);
     }
     kw_secret_free(b->pin);
-    kw_refusals_clear(&b->refusals);
     (void)pthread_mutex_destroy(&b->lock);
     (void)pthread_cond_destroy(&b->changed);
     free(b);

@@ -12,7 +12,6 @@
 
 #include "backing.h"
 #include "recall.h"
-#include "refusals.h"
 
 enum {
     KW_BACKING_POOL = 8,       /* sessions */
@@ -38,7 +37,6 @@ struct kw_backing {
     bool logged_in;
     bool borrowed;           /* the application's own login is used; it is not ours to end */
     struct kw_secret *pin;   /* that worked; while users > 0 */
-    struct kw_refusals refusals;
     struct timespec retry_at;
     unsigned failures;
     char problem[KW_BACKING_PROBLEM];

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "digest.h"
 #include "log.h"
+#include "refusals.h"
 #include "secret.h"
 #include "session.h"
 #include "slot.h"
@@ -47,6 +48,7 @@ static void fork_child(void)
 {
     kw_vendor_fork_child();
     kw_secret_forked();
+    kw_refusals_forked();
     kw_digest_forked();
     kw_cipher_forked();
     kw_log_forked();

@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -6,9 +7,19 @@
 #include "connection.h"
 #include "log.h"
 #include "pin.h"
+#include "refusals.h"
 #include "vendor.h"
 
-enum { LOGIN_TRIES = 5 /* HSM-FACTS rule 10 */ };
+enum { LOGIN_TRIES = 5 /* HSM-FACTS rule 10 */, KEY_SIZE = 4096 + 128 /* a path and what else names a token */ };
+
+/* The refusals of the token as this section of the configuration means it. */
+static struct kw_refusals *refusals_of(const struct kw_config_token *config, const CK_TOKEN_INFO *info)
+{
+    char key[KEY_SIZE];
+    (void)snprintf(key, sizeof key, "%s %.32s %.16s %s", config->name, (const char *)info->label, (const char *)info->serialNumber,
+                   config->module_path);
+    return kw_refusals_of(key);
+}
 
 /* C_Login. The exclusive flag is held, the lock is not. */
 static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
@@ -19,7 +30,11 @@ static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin
     if (rv != CKR_OK) {
         return kw_lease_check(lease, rv, "C_GetTokenInfo");
     }
-    struct kw_rv r = kw_refusals_check(&b->refusals, &info, pin);
+    struct kw_refusals *refusals = refusals_of(b->config, &info);
+    if (refusals == NULL) {
+        return KW_FAIL(CKR_HOST_MEMORY, "no memory for the refusals of a token");
+    }
+    struct kw_rv r = kw_refusals_check(refusals, &info, pin);
     if (!kw_ok(r)) {
         return r;
     }
@@ -30,7 +45,7 @@ static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin
     }
     rv = lease->call->C_Login(lease->session, CKU_USER, kw_secret_bytes(copy), kw_secret_len(copy));
     kw_secret_free(copy);
-    if (rv == CKR_PIN_INCORRECT && !kw_ok(kw_refusals_add(&b->refusals, pin))) {
+    if (rv == CKR_PIN_INCORRECT && !kw_ok(kw_refusals_add(refusals, pin))) {
         kw_log(KW_LOG_WARNING, "token %s: that this PIN was refused cannot be remembered", b->config->name);
     }
     b->borrowed = rv == CKR_USER_ALREADY_LOGGED_IN;

@@ -1,6 +1,8 @@
 #include "refusals.h"
 
 #include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -64,6 +66,43 @@ void kw_refusals_clear(struct kw_refusals *r)
 {
     kw_secret_free(r->digests);
     *r = (struct kw_refusals){0};
+}
+
+struct token {
+    struct token *next;
+    struct kw_refusals refusals;
+    char key[];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct token *tokens;
+
+struct kw_refusals *kw_refusals_of(const char *key)
+{
+    size_t size = strlen(key) + 1;
+    pthread_mutex_lock(&lock);
+    struct token *t = tokens;
+    while (t != NULL && strcmp(t->key, key) != 0) {
+        t = t->next;
+    }
+    if (t == NULL) {
+        t = calloc(1, sizeof *t + size);
+        if (t != NULL) {
+            memcpy(t->key, key, size);
+            t->next = tokens;
+            tokens = t;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    return t == NULL ? NULL : &t->refusals;
+}
+
+void kw_refusals_forked(void)
+{
+    (void)pthread_mutex_init(&lock, NULL);
+    for (struct token *t = tokens; t != NULL; t = t->next) {
+        t->refusals = (struct kw_refusals){0}; /* what it held is zero here, and forgotten (secret.h) */
+    }
 }
 
 struct kw_rv kw_refusals_check(const struct kw_refusals *r, const CK_TOKEN_INFO *info, const struct kw_secret *pin)

@@ -2,7 +2,8 @@
  * refusals.h: the PINs that a token has refused, so that a wrong one is sent once per process and value (DESIGN section 3).
  *
  * Kept as salted digests inside a kw_secret, because a PIN is easily guessed from its digest. Storage of the caller, zero at first,
- * cleared by kw_refusals_clear; guarded by the caller.
+ * cleared by kw_refusals_clear; guarded by the caller. Those of kw_refusals_of outlive C_Finalize: an application that starts Keyward again and
+ * again would else lock the token. One mutex for the list of them, a leaf in the lock order.
  */
 #ifndef KW_REFUSALS_H
 #define KW_REFUSALS_H
@@ -25,5 +26,10 @@ KW_MUST_USE struct kw_rv kw_refusals_add(struct kw_refusals *r, const struct kw_
 KW_MUST_USE struct kw_rv kw_refusals_check(const struct kw_refusals *r, const CK_TOKEN_INFO *info, const struct kw_secret *pin);
 
 void kw_refusals_clear(struct kw_refusals *r);
+
+/* The refusals of the token that `key` names, for the life of the process; borrowed, empty at first. NULL when memory is short. */
+struct kw_refusals *kw_refusals_of(const char *key);
+/* In the child of a fork, which is a process of its own: forgets all of them. */
+void kw_refusals_forked(void);
 
 #endif
