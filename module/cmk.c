@@ -497,14 +497,14 @@ static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s)
 static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
 {
     struct kw_rv r = read_snapshot(lease, c, out);
-    for (useconds_t i = 1; kw_ok(r) && i <= DOUBT_TRIES && is_doubtful(c, *out); i++) {
+    for (useconds_t i = 1; kw_ok(r) && *out != NULL && i <= DOUBT_TRIES && is_doubtful(c, *out); i++) {
         kw_snapshot_put(*out);
         *out = NULL;
         (void)usleep(i * DOUBT_US);
         r = read_snapshot(lease, c, out);
     }
     /* A token that was opened while others were opening it may show nothing for the whole of an epoch (HSM-FACTS rule 10): one new epoch. */
-    if (kw_ok(r) && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
+    if (kw_ok(r) && *out != NULL && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
         kw_snapshot_put(*out);
         *out = NULL;
         lease->failure = CKR_DEVICE_REMOVED;
