@@ -183,14 +183,15 @@ static bool judge_rows(struct survey *s)
 static void judge_slot(struct survey *s)
 {
     bool active = judge_rows(s);
+    bool is_rsa = s->count > 0 && s->rows[0].version.type == CKK_RSA; /* which needs no AES key wrap */
     if (s->count > 0 && !active) {
         problem(s, "slot %s: no version of key %s is active, so nothing can be wrapped; enable or create one", s->slot->name,
                 s->slot->key);
     }
     for (size_t i = 0; i < s->slot->token_count; i++) {
         const struct survey_token *t = &s->tokens[i];
-        if (t->kw.tried && t->kw.mechanism == CK_UNAVAILABLE_INFORMATION) {
-            problem(s, "slot %s: token %s is not proven to do RFC 3394 (CKM_AES_KEY_WRAP); it cannot hold an AES key for Keyward",
+        if (!is_rsa && t->kw.tried && t->kw.mechanism == CK_UNAVAILABLE_INFORMATION) {
+            problem(s, "slot %s: token %s is not proven to do RFC 3394 (CKM_AES_KEY_WRAP); it cannot hold an AES key for Keyward, but perhaps an RSA key",
                     s->slot->name, s->slot->tokens[i]->name);
         }
     }
