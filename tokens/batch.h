@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "encoding.h"
+
 enum { BATCH_LINES = 64 };
 
 /* What became of a line. */
@@ -34,6 +36,9 @@ struct batch_bytes {
 
 struct batch {
     unsigned long long first; /* number of its first line, from 1 */
+    unsigned long long taken; /* bytes of the input up to the end of its last line */
+    enum encoding_alphabet alphabet; /* of the file, as far as it was read */
+    bool whole;               /* `out` has every line */
     size_t count;
     struct batch_line lines[BATCH_LINES];
     struct batch_bytes in;

@@ -38,6 +38,10 @@ verb_fn verb_repair;
 verb_fn verb_transport_key;
 verb_fn verb_import;
 verb_fn verb_export_blob;
+verb_fn verb_wrap;
+verb_fn verb_unwrap;
+verb_fn verb_rewrap;
+verb_fn verb_inspect;
 
 /* Prints "keyward: " and the sentence to standard error. */
 void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

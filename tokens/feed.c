@@ -98,5 +98,6 @@ enum feed_state feed_next(struct feed *f, struct batch *out)
         }
         len = next_line(f);
     }
+    out->taken = f->bytes;
     return FEED_MORE;
 }

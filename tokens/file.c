@@ -35,27 +35,18 @@ static size_t room_for(int fd)
     return st.st_size == 0 ? 1 : (size_t)st.st_size;
 }
 
-struct kw_rv file_read(const char *path, struct kw_secret **out)
+/* `most` is what the descriptor can hold if it is no more than we take. */
+static struct kw_rv read_whole(int fd, size_t most, struct kw_secret **out)
 {
     struct kw_secret *s = NULL;
     unsigned char more;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno == ENOENT
-                   ? KW_FAIL(CKR_ARGUMENTS_BAD, "there is no such file")
-                   : KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be opened; check its permissions");
-    }
-    size_t room = room_for(fd);
-    struct kw_rv r =
-        room == 0 ? KW_FAIL(CKR_ARGUMENTS_BAD, "it is larger than 64 KiB; no file of this kind is")
-                  : kw_secret_new(room, &s);
-    ssize_t got = kw_ok(r) ? read_all(fd, kw_secret_bytes(s), room) : 0;
+    struct kw_rv r = kw_secret_new(most, &s);
+    ssize_t got = kw_ok(r) ? read_all(fd, kw_secret_bytes(s), most) : 0;
     if (got < 0) {
         r = KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be read");
     } else if (kw_ok(r) && read_all(fd, &more, 1) != 0) {
-        r = KW_FAIL(CKR_ARGUMENTS_BAD, "it is larger than 64 KiB, or grows while it is read");
+        r = KW_FAIL(CKR_ARGUMENTS_BAD, "it is longer than it may be, or grows while it is read");
     }
-    (void)close(fd);
     if (!kw_ok(r)) {
         kw_secret_free(s);
         return r;
@@ -65,7 +56,27 @@ struct kw_rv file_read(const char *path, struct kw_secret **out)
     return KW_OK;
 }
 
-static bool write_all(int fd, const unsigned char *bytes, size_t len)
+struct kw_rv file_read(const char *path, struct kw_secret **out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT
+                   ? KW_FAIL(CKR_ARGUMENTS_BAD, "there is no such file")
+                   : KW_FAIL(CKR_ARGUMENTS_BAD, "it cannot be opened; check its permissions");
+    }
+    size_t room = room_for(fd);
+    struct kw_rv r = room == 0 ? KW_FAIL(CKR_ARGUMENTS_BAD, "it is larger than 64 KiB; no file of this kind is")
+                               : read_whole(fd, room, out);
+    (void)close(fd);
+    return r;
+}
+
+struct kw_rv file_take(int fd, size_t most, struct kw_secret **out)
+{
+    return read_whole(fd, most, out);
+}
+
+bool file_put(int fd, const unsigned char *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, bytes, len);
@@ -89,7 +100,7 @@ struct kw_rv file_write(const char *path, const void *bytes, size_t len, unsigne
                          CKR_ARGUMENTS_BAD,
                          "it cannot be made; check that its folder is there and may be written");
     }
-    bool good = write_all(fd, bytes, len) && fsync(fd) == 0;
+    bool good = file_put(fd, bytes, len) && fsync(fd) == 0;
     good = close(fd) == 0 && good;
     if (!good) {
         (void)unlink(path);

@@ -13,6 +13,12 @@
 /* The bytes of the file, at most KW_SECRET_MAX (64 KiB). *out is the caller's. */
 KW_MUST_USE struct kw_rv file_read(const char *path, struct kw_secret **out);
 
+/* What the descriptor still holds, to its end: at most `most` bytes. *out is the caller's. */
+KW_MUST_USE struct kw_rv file_take(int fd, size_t most, struct kw_secret **out);
+
+/* Writes all of it to the descriptor, however often that is interrupted; false: errno tells. */
+bool file_put(int fd, const unsigned char *bytes, size_t len);
+
 /* A new file with these bytes and this mode; what was written in part is removed again. */
 KW_MUST_USE struct kw_rv file_write(const char *path, const void *bytes, size_t len, unsigned mode);
 

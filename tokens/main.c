@@ -32,6 +32,13 @@ static const struct {
     {"import", verb_import, "import SLOT FILE [--json]", "take a key that a customer wrapped to the transport key as the next version", false},
     {"export-blob", verb_export_blob, "export-blob KEY --to FILE -o FILE [--kid KID] [--raw]",
      "on the customer's machine: wrap a key to a transport key; needs no configuration", true},
+    {"wrap", verb_wrap, "wrap SLOT [--context C] [--type aes|generic]", "a data key from standard input into an envelope, as a line of base64", false},
+    {"unwrap", verb_unwrap, "unwrap SLOT [--context C] --reveal", "an envelope from standard input into the data key's bytes", false},
+    {"rewrap", verb_rewrap,
+     "rewrap SLOT [--column N] [--delimiter C] [--header] [--jobs N] [--dry-run]\n"
+     "          [--from SLOT [--context C | --context-column N]]",
+     "put the envelopes in the lines of standard input under the present version, to standard output", false},
+    {"inspect", verb_inspect, "inspect [ENVELOPE] [--json]", "show what an envelope says of itself; needs no token and no configuration", true},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 

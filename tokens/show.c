@@ -127,8 +127,7 @@ int show_slot(struct command *c, const struct kw_config_slot *slot, bool json)
     return status;
 }
 
-/* A whole number from `least` to a million. */
-static bool parse_number(const char *name, const char *text, long least, long *out)
+bool show_number(const char *name, const char *text, long least, long *out)
 {
     char *end = NULL;
     long n = strtol(text, &end, 10);
@@ -153,11 +152,11 @@ static bool take_option(int option, struct show_options *out)
         out->last_version = true;
         return true;
     case 'v':
-        return parse_number("--version", optarg, 1, &out->version);
+        return show_number("--version", optarg, 1, &out->version);
     case 'a':
-        return parse_number("--after", optarg, 0, &out->days);
+        return show_number("--after", optarg, 0, &out->days);
     case 'i':
-        return parse_number("--if-older-than", optarg, 0, &out->days);
+        return show_number("--if-older-than", optarg, 0, &out->days);
     case 't':
         out->type = optarg;
         return true;

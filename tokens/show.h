@@ -18,6 +18,9 @@ void show_text(const struct survey *s, bool detail);
 /* Surveys the slot and prints it in the way that a lifecycle verb ends. Returns the exit status: DONE, or FAILED when a token fell away. */
 int show_slot(struct command *c, const struct kw_config_slot *slot, bool json);
 
+/* The text as a whole number from `least` to a million; says what `name` needs and gives false when it is none. */
+bool show_number(const char *name, const char *text, long least, long *out);
+
 /* Options that the lifecycle verbs share. */
 struct show_options {
     bool json;
