@@ -1,16 +1,17 @@
 /*
  * An example key broker: a database whose secret columns are encrypted, each table under its own
  * AES-256 data key. The data keys are stored beside the data, wrapped by a master key that never
- * leaves its token. All it asks of the token is plain PKCS#11 2.40: any vendor's module will do.
+ * leaves its token, in envelopes bound to their table (CKM_KEYWARD_ENVELOPE); the rest is plain
+ * PKCS#11 2.40. After a rotation they still open, and `keyward rewrap` makes the stored ones new.
  *
- * Usage: broker PKCS11-URI DATABASE, where the URI (RFC 7512) names the module and the token:
- * pkcs11:token=NAME?module-path=/path/module.so&pin-source=file:/path/pin
- * Exit status: 0 every value came back equal, 1 something failed (stderr says what), 2 usage.
+ * Usage: broker pkcs11:token=NAME?module-path=/path/module.so&pin-source=file:/path/pin DATABASE
+ * Exit status: 0 every value came back equal, 1 something failed, 2 usage.
  */
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pin.h>
+#include <keyward.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -18,14 +19,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_LEN = 32, WRAPPED_LEN = KEY_LEN + 8 /* RFC 3394 */, TEXT_MAX = 4096 };
+enum { KEY_LEN = 32, WRAPPED_MAX = 1024 /* RSA-4096: 628 */, TEXT_MAX = 4096 };
 enum { NONCE_LEN = 12, TAG_LEN = 16, SEAL_LEN = NONCE_LEN + TAG_LEN };
+struct wrapped { CK_ULONG len; unsigned char bytes[WRAPPED_MAX]; }; /* an envelope, as stored */
 
 struct hsm { /* all of it is released by hsm_close, also when hsm_open failed half-way */
     P11KitUri *uri;
     CK_FUNCTION_LIST *p11;
-    CK_SESSION_HANDLE session;
-    CK_OBJECT_HANDLE master;
+    CK_ULONG session, master; /* handles */
 };
 
 /* INTEGER PRIMARY KEY makes id the rowid, which VACUUM then leaves alone: it is part of the AAD. */
@@ -88,16 +89,13 @@ static bool find_token(const struct hsm *h, CK_SLOT_ID *slot, CK_FLAGS *flags)
 
 static bool login(const struct hsm *h, CK_FLAGS flags)
 {
-    const char *value = p11_kit_uri_get_pin_value(h->uri);
     const char *file = p11_kit_uri_get_pin_source(h->uri);
     if (flags & (CKF_USER_PIN_LOCKED | CKF_USER_PIN_FINAL_TRY)) /* the last try is for a person */
         return failed("login", "the PIN is locked or at its last try: see the HSM's custodian");
-    P11KitPin *pin = value ? p11_kit_pin_new_for_string(value) : NULL;
-    if (!value && file)
-        pin = p11_kit_pin_file_callback(strncmp(file, "file:", 5) == 0 ? file + 5 : file, h->uri,
-                                        "user PIN", P11_KIT_PIN_FLAGS_USER_LOGIN, NULL);
-    if (!value && !file && (flags & CKF_PROTECTED_AUTHENTICATION_PATH))
+    if (!file && (flags & CKF_PROTECTED_AUTHENTICATION_PATH))
         return p11_ok(h->p11->C_Login(h->session, CKU_USER, NULL, 0), "C_Login without a PIN");
+    P11KitPin *pin = file ? p11_kit_pin_file_callback(file + (strncmp(file, "file:", 5) ? 0 : 5),
+                      h->uri, "user PIN", P11_KIT_PIN_FLAGS_USER_LOGIN, NULL) : NULL;
     if (!pin)
         return failed("PIN", "none, or unreadable: the URI needs pin-source=file:/path");
     size_t size = 0; /* lent as const, but p11-kit frees it unwiped, so the wiping is ours */
@@ -114,12 +112,11 @@ static bool login(const struct hsm *h, CK_FLAGS flags)
 
 static bool hsm_open(struct hsm *h, const char *text)
 {
-    CK_SLOT_ID id = 0;
+    CK_ULONG id = 0, found = 0;
     CK_FLAGS flags = 0;
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE query[] = { { CKA_CLASS, &class, sizeof class }, { CKA_WRAP, &yes, sizeof yes } };
-    CK_ULONG found = 0;
     h->uri = p11_kit_uri_new();
     if (!h->uri || p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, h->uri) != P11_KIT_URI_OK)
         return failed("PKCS#11 URI", "cannot be parsed"); /* not repeated: it may hold a PIN */
@@ -151,14 +148,18 @@ static void hsm_close(struct hsm *h)
     p11_kit_uri_free(h->uri);
 }
 
-/* Generates and wraps a data key (fresh), or unwraps one. The caller wipes key, also on failure. */
-static bool data_key(const struct hsm *h, bool fresh, unsigned char *wrapped, unsigned char *key)
+/* Generates and wraps a data key (fresh), or unwraps one. Its context is "database/table" (the name
+ * of the database, its file may move): no other row opens it. The caller wipes key in any case. */
+static bool data_key(const struct hsm *h, const char *table, bool fresh, struct wrapped *w,
+                     unsigned char *key)
 {
-    CK_MECHANISM gen = { CKM_AES_KEY_GEN, NULL, 0 }, kw = { CKM_AES_KEY_WRAP, NULL, 0 };
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_AES;
+    char context[64];
+    int n = snprintf(context, sizeof context, "crm/%s", table);
+    CK_KEYWARD_ENVELOPE_PARAMS bind = { (unsigned char *)context, (unsigned long)n };
+    CK_MECHANISM gen = { CKM_AES_KEY_GEN, NULL, 0 };
+    CK_MECHANISM env = { CKM_KEYWARD_ENVELOPE, &bind, sizeof bind };
+    CK_ULONG class = CKO_SECRET_KEY, type = CKK_AES, key_len = KEY_LEN;
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_ULONG key_len = KEY_LEN, len = WRAPPED_LEN;
     CK_OBJECT_HANDLE dek = CK_INVALID_HANDLE;
     CK_ATTRIBUTE value = { CKA_VALUE, key, KEY_LEN };
     CK_ATTRIBUTE attrs[] = {
@@ -167,21 +168,20 @@ static bool data_key(const struct hsm *h, bool fresh, unsigned char *wrapped, un
         { CKA_EXTRACTABLE, &yes, sizeof yes }, { CKA_VALUE_LEN, &key_len, sizeof key_len },
     };
     CK_RV rv = fresh ? h->p11->C_GenerateKey(h->session, &gen, attrs, 6, &dek)
-                     : h->p11->C_UnwrapKey(h->session, &kw, h->master, wrapped, WRAPPED_LEN, attrs,
-                                           5 /* no CKA_VALUE_LEN: the blob settles it */, &dek);
+                     : h->p11->C_UnwrapKey(h->session, &env, h->master, w->bytes, w->len, attrs,
+                                           6, &dek);
     if (!p11_ok(rv, fresh ? "C_GenerateKey" : "C_UnwrapKey"))
         return false;
-    bool ok = (!fresh || p11_ok(h->p11->C_WrapKey(h->session, &kw, h->master, dek, wrapped, &len),
-                                "C_WrapKey")) &&
+    if (fresh) /* w->len is the room there is */
+        rv = h->p11->C_WrapKey(h->session, &env, h->master, dek, w->bytes, &w->len);
+    bool ok = p11_ok(rv, "C_WrapKey") &&
               p11_ok(h->p11->C_GetAttributeValue(h->session, dek, &value, 1), "CKA_VALUE");
     ok = p11_ok(h->p11->C_DestroyObject(h->session, dek), "C_DestroyObject") && ok;
-    return ok && ((len == WRAPPED_LEN && value.ulValueLen == KEY_LEN) ||
-                  failed("data key", "the token gave another length than it was asked for"));
+    return ok && (value.ulValueLen == KEY_LEN || failed("data key", "it has another length"));
 }
 
-/* AES-256-GCM (SP 800-38D) over one cell, in either direction. The AAD is table/column/rowid, so
- * that a value moved elsewhere does not open. (An older value of the same cell does: add a version
- * where that matters.) Random 96-bit nonces are good for 2^32 values, then change the data key. */
+/* AES-256-GCM (SP 800-38D) over one cell, in either direction; the AAD is table/column/rowid: a
+ * value moved elsewhere does not open. Random nonces do for 2^32 values, then change the key. */
 static bool crypt_cell(const unsigned char *key, struct cell *c, bool seal)
 {
     unsigned char *body = c->blob + NONCE_LEN, *tag = body + c->len, aad[128];
@@ -198,8 +198,8 @@ static bool crypt_cell(const unsigned char *key, struct cell *c, bool seal)
     return ok || failed(c->of->name, seal ? "cannot encrypt" : "a value was altered or moved");
 }
 
-/* One step on a table's row of data_keys: put adds wrapped, otherwise a row found fills it. */
-static int step_key(sqlite3 *db, const char *table, unsigned char *wrapped, bool put)
+/* One step on a table's row of data_keys: put adds w, otherwise a row found fills it. */
+static int step_key(sqlite3 *db, const char *table, struct wrapped *w, bool put)
 {
     const char *sql = put ? "INSERT INTO data_keys VALUES(?1, ?2)"
                           : "SELECT wrapped FROM data_keys WHERE table_name = ?1";
@@ -207,12 +207,12 @@ static int step_key(sqlite3 *db, const char *table, unsigned char *wrapped, bool
     int rc = SQLITE_ERROR;
     if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK &&
         sqlite3_bind_text(q, 1, table, -1, SQLITE_STATIC) == SQLITE_OK &&
-        (!put || sqlite3_bind_blob(q, 2, wrapped, WRAPPED_LEN, SQLITE_STATIC) == SQLITE_OK))
+        (!put || sqlite3_bind_blob(q, 2, w->bytes, (int)w->len, SQLITE_STATIC) == SQLITE_OK))
         rc = sqlite3_step(q);
-    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 0) == WRAPPED_LEN)
-        memcpy(wrapped, sqlite3_column_blob(q, 0), WRAPPED_LEN);
-    else if (rc == SQLITE_ROW)
-        rc = SQLITE_MISMATCH;
+    if (rc == SQLITE_ROW && sqlite3_column_bytes(q, 0) <= WRAPPED_MAX) {
+        w->len = (CK_ULONG)sqlite3_column_bytes(q, 0);
+        memcpy(w->bytes, w->len ? sqlite3_column_blob(q, 0) : "", w->len);
+    }
     sqlite3_finalize(q);
     return rc;
 }
@@ -220,15 +220,15 @@ static int step_key(sqlite3 *db, const char *table, unsigned char *wrapped, bool
 /* The table's data key: unwrapped if the database has it, else made and stored (make). */
 static bool table_key(struct hsm *h, sqlite3 *db, const char *table, bool make, unsigned char *key)
 {
-    unsigned char wrapped[WRAPPED_LEN];
-    int rc = step_key(db, table, wrapped, false);
+    struct wrapped w = { .len = WRAPPED_MAX };
+    int rc = step_key(db, table, &w, false);
     bool fresh = rc == SQLITE_DONE && make;
     if (rc != SQLITE_ROW && !fresh)
         return failed(table, "the database has no usable data key");
-    if (!data_key(h, fresh, wrapped, key))
+    if (!data_key(h, table, fresh, &w, key))
         return false;
     printf("  %s: data key %s by the token\n", table, fresh ? "made and wrapped" : "unwrapped");
-    return !fresh || step_key(db, table, wrapped, true) == SQLITE_DONE;
+    return !fresh || step_key(db, table, &w, true) == SQLITE_DONE;
 }
 
 /* Encrypts and stores the rows of a table, or (store false) reads them back and compares. */
