@@ -42,6 +42,7 @@ static void open_seats(struct agent *agent)
     provider_login(&agent->provider, session, agent->settings);
     CK_OBJECT_HANDLE data_key = job_data_key(&agent->provider, session);
     for (size_t i = 0; i < AGENT_THREADS_MAX; i++) {
+        agent->seat[i].has_envelopes = agent->settings->envelope && agent->settings->role == SIDE_KEYWARD;
         job_seat_init(&agent->provider, slot, data_key, &agent->seat[i]);
     }
     for (size_t i = 0; i < WARM_UP; i++) {
@@ -150,6 +151,22 @@ static void make_keys(struct agent *agent, unsigned count)
     }
 }
 
+static void make_envelopes(struct agent *agent, unsigned count)
+{
+    open_seats(agent);
+    for (unsigned i = 0; i < count; i++) {
+        CK_BYTE envelope[JOB_ENVELOPE_LENGTH];
+        job_make_envelope(&agent->seat[0], envelope);
+        for (size_t j = 0; j < sizeof envelope; j++) {
+            printf("%02x", envelope[j]);
+        }
+        putchar('\n');
+    }
+    if (fflush(stdout) != 0) {
+        provider_fail(&agent->provider, "standard output cannot be written");
+    }
+}
+
 static void obey(struct agent *agent, const struct agent_request *request,
                  struct agent_reply *reply)
 {
@@ -168,6 +185,9 @@ static void obey(struct agent *agent, const struct agent_request *request,
         break;
     case AGENT_MAKE_KEYS:
         make_keys(agent, request->count);
+        break;
+    case AGENT_MAKE_ENVELOPES:
+        make_envelopes(agent, request->count);
         break;
     }
 }

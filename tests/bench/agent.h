@@ -17,13 +17,14 @@ enum agent_order {
     AGENT_MEASURE,   /* one job for some time */
     AGENT_START,     /* time everything from dlopen to the first wrap */
     AGENT_MEMORY,    /* what is resident after start, and after every master key was used */
-    AGENT_MAKE_KEYS  /* create `count` master keys */
+    AGENT_MAKE_KEYS, /* create `count` master keys */
+    AGENT_MAKE_ENVELOPES /* print `count` envelopes, a line of hex each */
 };
 
 struct agent_request {
     enum agent_order order;
     int job;
-    unsigned count; /* threads, or keys */
+    unsigned count; /* threads, keys or envelopes */
     double seconds;
 };
 

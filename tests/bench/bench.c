@@ -71,7 +71,7 @@ static void measure_rates(char **argv, struct report *report)
     struct peer peers[SIDES];
     bool wanted = false;
     for (int job = 0; job < JOBS; job++) {
-        report->has_rate[job] = settings_wants(settings, job_table[job].name);
+        report->has_rate[job] = settings_wants(settings, job_table[job].name, job_table[job].target > 0);
         wanted = wanted || report->has_rate[job];
         for (int i = 0; i < REPORT_COUNTS; i++) {
             series_init(&report->rate[job][i].calls, settings->rounds);
@@ -107,7 +107,7 @@ static void measure_start(char **argv, struct report *report)
     const struct settings *settings = report->settings;
     series_init(&report->start, settings->rounds);
     series_init(&report->start_cpu, settings->rounds);
-    report->has_start = settings_wants(settings, "start");
+    report->has_start = settings_wants(settings, "start", true);
     for (unsigned round = 0; report->has_start && round < settings->rounds; round++) {
         double wall[SIDES];
         double cpu[SIDES];
@@ -161,7 +161,7 @@ static void measure_memory(char **argv, struct report *report)
 {
     const struct settings *settings = report->settings;
     static struct agent_reply replies[SIDES][MEMORY_SAMPLES];
-    report->has_memory = settings_wants(settings, "memory");
+    report->has_memory = settings_wants(settings, "memory", true);
     report->memory_samples = MEMORY_SAMPLES;
     for (int i = 0; report->has_memory && i < MEMORY_SAMPLES; i++) {
         for (int side = 0; side < SIDES; side++) {
@@ -191,10 +191,12 @@ static void clear(struct report *report)
     series_clear(&report->start_cpu);
 }
 
-static void make_keys(const struct settings *settings, char **argv)
+/* Only this order, by one side. Thousands a second are made, so a hundred is patience enough. */
+static void make(const struct settings *settings, char **argv, enum agent_order order, unsigned count)
 {
-    const struct agent_request request = {.order = AGENT_MAKE_KEYS, .count = settings->make_keys};
-    struct peer_plan plan = {.side = &settings->side[SIDE_DIRECT], .argv = argv};
+    const struct agent_request request = {.order = order, .count = count, .seconds = count / 100.0};
+    int side = order == AGENT_MAKE_KEYS ? SIDE_DIRECT : SIDE_KEYWARD;
+    struct peer_plan plan = {.side = &settings->side[side], .argv = argv};
     struct agent_reply reply;
     struct peer peer;
     peer_start(&plan, &peer);
@@ -212,7 +214,11 @@ int main(int argc, char **argv)
         return 0;
     }
     if (settings.make_keys > 0) {
-        make_keys(&settings, argv);
+        make(&settings, argv, AGENT_MAKE_KEYS, settings.make_keys);
+        return 0;
+    }
+    if (settings.make_envelopes > 0) {
+        make(&settings, argv, AGENT_MAKE_ENVELOPES, settings.make_envelopes);
         return 0;
     }
     report.settings = &settings;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "keyward.h"
+
 static CK_BBOOL yes = CK_TRUE;
 static CK_BBOOL no = CK_FALSE;
 static CK_OBJECT_CLASS secret_key = CKO_SECRET_KEY;
@@ -10,6 +12,9 @@ static CK_ULONG key_length = JOB_KEY_LENGTH;
 static CK_MECHANISM key_wrap = {CKM_AES_KEY_WRAP, NULL, 0};
 static CK_MECHANISM key_gen = {CKM_AES_KEY_GEN, NULL, 0};
 static CK_UTF8CHAR label[] = "bench data key";
+static unsigned char context[] = "database/table";
+static CK_KEYWARD_ENVELOPE_PARAMS bind = {context, sizeof context - 1};
+static CK_MECHANISM in_envelope = {CKM_KEYWARD_ENVELOPE, &bind, sizeof bind};
 
 #define BOOL(type, value) {(type), &(value), sizeof(CK_BBOOL)}
 #define NO_USAGE                                                                                  \
@@ -53,16 +58,27 @@ static CK_OBJECT_HANDLE generate(const struct provider *provider, CK_SESSION_HAN
     return key;
 }
 
-static void wrap(const struct job_seat *seat, CK_OBJECT_HANDLE key, CK_BYTE *wrapped)
+/* The broker's way to wrap in the envelope jobs: on the vendor's module it has nothing but RFC 3394. */
+static CK_ULONG envelope_length(const struct job_seat *seat)
 {
-    CK_MECHANISM mechanism = key_wrap;
-    CK_ULONG length = JOB_WRAPPED_LENGTH;
+    return seat->has_envelopes ? JOB_ENVELOPE_LENGTH : JOB_WRAPPED_LENGTH;
+}
+
+static void wrap_by(const struct job_seat *seat, CK_MECHANISM mechanism, CK_OBJECT_HANDLE key, CK_BYTE *wrapped)
+{
+    CK_ULONG expected = mechanism.mechanism == CKM_AES_KEY_WRAP ? JOB_WRAPPED_LENGTH : JOB_ENVELOPE_LENGTH;
+    CK_ULONG length = expected;
     CK_RV rv = seat->provider->f->C_WrapKey(seat->session, &mechanism, seat->master_key, key,
                                             wrapped, &length);
     provider_expect(seat->provider, rv, "C_WrapKey");
-    if (length != JOB_WRAPPED_LENGTH) {
-        provider_fail(seat->provider, "C_WrapKey: the wrapped key is not 40 bytes long");
+    if (length != expected) {
+        provider_fail(seat->provider, "C_WrapKey: the wrapped key has another length than it must");
     }
+}
+
+static void wrap(const struct job_seat *seat, CK_OBJECT_HANDLE key, CK_BYTE *wrapped)
+{
+    wrap_by(seat, key_wrap, key, wrapped);
 }
 
 static void read_value(const struct job_seat *seat, CK_OBJECT_HANDLE key, CK_BYTE *value)
@@ -81,16 +97,20 @@ static void destroy(const struct job_seat *seat, CK_OBJECT_HANDLE key)
                     "C_DestroyObject");
 }
 
-static void unwrap_read_destroy(struct job_seat *seat, CK_BYTE *value)
+static CK_OBJECT_HANDLE unwrap_by(const struct job_seat *seat, CK_MECHANISM mechanism, CK_BYTE *wrapped, CK_ULONG length)
 {
     CK_ATTRIBUTE template[COUNT(readable_unwrapped)];
     memcpy(template, readable_unwrapped, sizeof template);
-    CK_MECHANISM mechanism = key_wrap;
     CK_OBJECT_HANDLE key = 0;
-    CK_RV rv = seat->provider->f->C_UnwrapKey(seat->session, &mechanism, seat->master_key,
-                                              seat->wrapped, JOB_WRAPPED_LENGTH, template,
-                                              COUNT(template), &key);
+    CK_RV rv = seat->provider->f->C_UnwrapKey(seat->session, &mechanism, seat->master_key, wrapped,
+                                              length, template, COUNT(template), &key);
     provider_expect(seat->provider, rv, "C_UnwrapKey");
+    return key;
+}
+
+static void unwrap_read_destroy(struct job_seat *seat, CK_BYTE *value)
+{
+    CK_OBJECT_HANDLE key = unwrap_by(seat, key_wrap, seat->wrapped, JOB_WRAPPED_LENGTH);
     read_value(seat, key, value);
     destroy(seat, key);
 }
@@ -125,11 +145,62 @@ static void run_generate(struct job_seat *seat)
     destroy(seat, key);
 }
 
+static void run_envelope_unwrap(struct job_seat *seat)
+{
+    CK_BYTE value[JOB_KEY_LENGTH];
+    CK_OBJECT_HANDLE key = unwrap_by(seat, seat->has_envelopes ? in_envelope : key_wrap,
+                                     seat->envelope, envelope_length(seat));
+    read_value(seat, key, value);
+    destroy(seat, key);
+    if (memcmp(value, seat->envelope_value, sizeof value) != 0) {
+        provider_fail(seat->provider, "C_UnwrapKey: another key than the one in the envelope");
+    }
+}
+
+/* Generate, wrap, read, destroy. */
+static void make_envelope(const struct job_seat *seat, CK_BYTE *envelope, CK_BYTE *value)
+{
+    CK_OBJECT_HANDLE key = generate(seat->provider, seat->session, readable_generated,
+                                    COUNT(readable_generated));
+    wrap_by(seat, seat->has_envelopes ? in_envelope : key_wrap, key, envelope);
+    read_value(seat, key, value);
+    destroy(seat, key);
+}
+
+static void run_envelope_wrap(struct job_seat *seat)
+{
+    CK_BYTE envelope[JOB_ENVELOPE_LENGTH];
+    CK_BYTE value[JOB_KEY_LENGTH];
+    make_envelope(seat, envelope, value);
+}
+
+/* What a broker would do by hand for each stored key after a rotation. */
+static void run_loop(struct job_seat *seat)
+{
+    CK_BYTE wrapped[JOB_WRAPPED_LENGTH];
+    CK_OBJECT_HANDLE key = unwrap_by(seat, key_wrap, seat->wrapped, JOB_WRAPPED_LENGTH);
+    wrap(seat, key, wrapped);
+    destroy(seat, key);
+    if (memcmp(wrapped, seat->wrapped, sizeof wrapped) != 0) {
+        provider_fail(seat->provider, "C_WrapKey: other bytes than the first time");
+    }
+}
+
+/* Envelopes may take 1.25 and 1.6 times as long. */
 const struct job job_table[JOBS] = {
-    {"wrap", "wrap a token-home key", run_wrap},
-    {"unwrap", "unwrap + read + destroy", run_unwrap},
-    {"generate", "generate + wrap + read + destroy", run_generate},
+    {"wrap", "wrap a token-home key", run_wrap, 0.95},
+    {"unwrap", "unwrap + read + destroy", run_unwrap, 0.95},
+    {"generate", "generate + wrap + read + destroy", run_generate, 0.95},
+    {"envelope-unwrap", "envelope: unwrap + read + destroy", run_envelope_unwrap, 1 / 1.25},
+    {"envelope-wrap", "envelope: generate + wrap + r. + d.", run_envelope_wrap, 1 / 1.6},
+    {"loop", "unwrap + wrap + destroy", run_loop, 0},
 };
+
+void job_make_envelope(const struct job_seat *seat, CK_BYTE envelope[JOB_ENVELOPE_LENGTH])
+{
+    CK_BYTE value[JOB_KEY_LENGTH];
+    make_envelope(seat, envelope, value);
+}
 
 void job_make_master_key(const struct provider *provider, CK_SESSION_HANDLE session)
 {
@@ -168,12 +239,14 @@ void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_H
         .provider = provider,
         .session = provider_session(provider, slot, 0),
         .data_key = data_key,
+        .has_envelopes = seat->has_envelopes,
     };
     struct provider_objects found;
     provider_master_keys(provider, seat->session, &found);
     seat->master_key = found.handle[0];
     wrap(seat, data_key, seat->wrapped);
     unwrap_read_destroy(seat, seat->value);
+    make_envelope(seat, seat->envelope, seat->envelope_value);
 }
 
 void job_first_wrap(const struct provider *provider, CK_SESSION_HANDLE session,

@@ -10,8 +10,9 @@
 
 #include "provider.h"
 
-enum { JOB_WRAP, JOB_UNWRAP, JOB_GENERATE, JOBS };
+enum { JOB_WRAP, JOB_UNWRAP, JOB_GENERATE, JOB_ENVELOPE_UNWRAP, JOB_ENVELOPE_WRAP, JOB_LOOP, JOBS };
 enum { JOB_KEY_LENGTH = 32, JOB_WRAPPED_LENGTH = 40 }; /* RFC 3394: 8 more than the key */
+enum { JOB_ENVELOPE_LENGTH = 124 };                    /* docs/envelope.md */
 
 struct job_seat {
     const struct provider *provider;
@@ -20,6 +21,9 @@ struct job_seat {
     CK_OBJECT_HANDLE data_key;            /* home: the token */
     CK_BYTE wrapped[JOB_WRAPPED_LENGTH];  /* data_key under master_key */
     CK_BYTE value[JOB_KEY_LENGTH];        /* of data_key, as first unwrapped */
+    bool has_envelopes;                   /* the envelope jobs use CKM_KEYWARD_ENVELOPE, not RFC 3394 */
+    CK_BYTE envelope[JOB_ENVELOPE_LENGTH]; /* another data key, as these jobs wrap it */
+    CK_BYTE envelope_value[JOB_KEY_LENGTH];
 };
 
 /* One repetition of a job. */
@@ -29,6 +33,7 @@ struct job {
     const char *name;
     const char *text;
     job_run *run;
+    double target; /* Keyward's calls per second over direct's, at least; 0: none, and run only when it is named */
 };
 
 extern const struct job job_table[JOBS];
@@ -39,9 +44,12 @@ void job_make_master_key(const struct provider *provider, CK_SESSION_HANDLE sess
 /* The token-home data key of the jobs: found by its label, or else generated. R/W session. */
 CK_OBJECT_HANDLE job_data_key(const struct provider *provider, CK_SESSION_HANDLE session);
 
-/* Fills a seat: opens its session on `slot`, wraps and unwraps the data key once for reference. */
+/* Fills a seat: opens its session on `slot`, wraps and unwraps the data key once for reference. seat->has_envelopes is kept. */
 void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_HANDLE data_key,
                    struct job_seat *seat);
+
+/* A new data key in an envelope of the seat. */
+void job_make_envelope(const struct job_seat *seat, CK_BYTE envelope[JOB_ENVELOPE_LENGTH]);
 
 /* A new readable session data key, wrapped once under `master_key` and destroyed. */
 void job_first_wrap(const struct provider *provider, CK_SESSION_HANDLE session,

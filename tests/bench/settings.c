@@ -21,6 +21,8 @@ enum {
     OPT_JSON,
     OPT_CHECK,
     OPT_MAKE_KEYS,
+    OPT_MAKE_ENVELOPES,
+    OPT_ENVELOPE,
     OPT_ROLE,
     OPT_HELP
 };
@@ -41,6 +43,8 @@ static const struct option options[] = {
     {"json", required_argument, NULL, OPT_JSON},
     {"check", no_argument, NULL, OPT_CHECK},
     {"make-keys", required_argument, NULL, OPT_MAKE_KEYS},
+    {"make-envelopes", required_argument, NULL, OPT_MAKE_ENVELOPES},
+    {"envelope", no_argument, NULL, OPT_ENVELOPE},
     {"role", required_argument, NULL, OPT_ROLE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -54,11 +58,13 @@ static const char help[] =
     "  --rounds N               rounds per job and number of threads (200)\n"
     "  --seconds-per-round S    time per round for each side (0.015)\n"
     "  --renew N                fresh processes every N rounds (10)\n"
-    "  --jobs LIST              of wrap,unwrap,generate,start,memory (all)\n"
+    "  --jobs LIST              of wrap,unwrap,generate,envelope-unwrap,envelope-wrap,start,memory (all) and loop\n"
+    "  --envelope               the Keyward side's envelope jobs make envelopes, not RFC 3394\n"
     "  --memory-env NAME=VALUE  environment of the memory job, both sides\n"
     "  --json FILE              write the results there as well\n"
     "  --check                  exit 1 when a target is missed\n"
-    "  --make-keys N            only create N master keys in the direct token\n";
+    "  --make-keys N            only create N master keys in the direct token\n"
+    "  --make-envelopes N       only print N envelopes of the Keyward token, with --envelope\n";
 
 static void complain(const char *what, const char *value)
 {
@@ -162,6 +168,12 @@ static void take_run(int option, const char *value, struct settings *settings)
     case OPT_MAKE_KEYS:
         settings->make_keys = parse_count(value);
         break;
+    case OPT_MAKE_ENVELOPES:
+        settings->make_envelopes = parse_count(value);
+        break;
+    case OPT_ENVELOPE:
+        settings->envelope = true;
+        break;
     case OPT_ROLE:
         settings->role = parse_role(value);
         break;
@@ -189,15 +201,16 @@ static void require(const struct settings *settings)
 
 static void check_jobs(const char *list)
 {
-    static const char *const known[] = {"wrap", "unwrap", "generate", "start", "memory"};
+    static const char *const known[] = {"wrap", "unwrap", "generate", "envelope-unwrap", "envelope-wrap", "loop", "start", "memory"};
+    const size_t count = sizeof known / sizeof known[0];
     for (const char *at = list; at != NULL; at = strchr(at, ',')) {
         at += *at == ',';
         size_t length = strcspn(at, ",");
         size_t i = 0;
-        while (i < 5 && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0)) {
+        while (i < count && (strlen(known[i]) != length || strncmp(known[i], at, length) != 0)) {
             i++;
         }
-        if (i == 5) {
+        if (i == count) {
             complain("unknown job in the list", list);
         }
     }
@@ -228,7 +241,7 @@ void settings_parse(int argc, char **argv, struct settings *settings)
     require(settings);
 }
 
-bool settings_wants(const struct settings *settings, const char *name)
+bool settings_wants(const struct settings *settings, const char *name, bool always)
 {
     size_t length = strlen(name);
     for (const char *at = settings->jobs; at != NULL; at = strchr(at, ',')) {
@@ -237,5 +250,5 @@ bool settings_wants(const struct settings *settings, const char *name)
             return true;
         }
     }
-    return settings->jobs == NULL;
+    return settings->jobs == NULL && always;
 }

@@ -35,14 +35,16 @@ struct settings {
     const char *jobs;   /* comma-separated names; NULL: all */
     const char *json;   /* file to write; NULL: none */
     bool check;         /* exit 1 when a target is missed */
+    bool envelope;      /* the Keyward side's envelope jobs use CKM_KEYWARD_ENVELOPE */
     unsigned make_keys; /* create so many CMKs in the direct side's token, then stop */
+    unsigned make_envelopes; /* print so many envelopes of the Keyward side, then stop */
     int role;           /* SIDES in the coordinator, the side in an agent */
 };
 
 /* Fills *settings or prints what is wrong and ends the process with status 2. */
 void settings_parse(int argc, char **argv, struct settings *settings);
 
-/* True when the job `name` is wanted. */
-bool settings_wants(const struct settings *settings, const char *name);
+/* True when the job `name` is wanted; `always`: also when no list of jobs was given. */
+bool settings_wants(const struct settings *settings, const char *name, bool always);
 
 #endif
