@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "template.h"
+#include "unwrap.h"
 
 static const uint8_t plain[16] = "keyward canary 1";
 
@@ -75,7 +76,8 @@ static struct kw_rv open_wrapped(struct kw_lease *lease, const struct wrapping *
     CK_BYTE blob[KW_RSA_MAX];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     memcpy(blob, bytes, w->len);
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, blob, w->len, t.items, t.count, &key);
+    const struct kw_wrapped wrapped = {w->mechanism, w->key, blob, w->len};
+    CK_RV rv = kw_unwrap(lease, &wrapped, &t, &key);
     *same = false;
     if (kw_error_class(rv) == KW_CLASS_AMBIGUOUS) {
         return kw_canary_token_is_well(lease);

@@ -310,3 +310,13 @@ struct kw_rv kw_capability_limits(struct kw_lease *lease, struct kw_limits *out)
                      takes(lease, CKA_UNWRAP_TEMPLATE, inner.items, inner_size);
     return kw_capability(lease, &now);
 }
+
+struct kw_rv kw_capability_fences(struct kw_lease *lease, int *out)
+{
+    struct kw_limits l;
+    struct kw_rv r = kw_capability_limits(lease, &l);
+    if (kw_ok(r)) {
+        *out = l.copyable ? (l.allowed && l.templates ? 2 : 1) : 0;
+    }
+    return r;
+}

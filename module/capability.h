@@ -31,4 +31,8 @@ struct kw_limits {
 };
 KW_MUST_USE struct kw_rv kw_capability_limits(struct kw_lease *lease, struct kw_limits *out);
 
+/* How much the token itself can be told to refuse of a new CMK: 2 all of it, 1 no copies, 0 nothing. Found out with session keys, because an
+ * answer like CKR_DEVICE_ERROR (p11-kit, about a template in a template) does not tell whether a token object was made. */
+KW_MUST_USE struct kw_rv kw_capability_fences(struct kw_lease *lease, int *out);
+
 #endif

@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "capability.h"
 #include "halves.h"
 #include "log.h"
 #include "probe.h"
 #include "template.h"
+#include "unwrap.h"
 
 static void big_endian_put(uint8_t *p, size_t n, uint32_t v)
 {
@@ -67,7 +69,12 @@ static struct kw_rv generate(struct kw_lease *lease, const struct kw_custody_pla
 {
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
     CK_RV rv = CKR_GENERAL_ERROR;
-    for (int fences = 2; fences >= 0; fences--) {
+    int most = 0;
+    struct kw_rv r = kw_capability_fences(lease, &most);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (int fences = most; fences >= 0; fences--) {
         struct kw_template t = {0};
         struct kw_template inner = {0};
         cmk_template(&t, plan, id);
@@ -273,16 +280,21 @@ struct kw_rv kw_custody_send(struct kw_lease *lease, const struct kw_custody_sou
     return kw_parcel_wrap(lease, &to->numbers, source->key, blob->bytes);
 }
 
-static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_parcel_wrapped *w, const struct kw_custody_plan *plan,
+static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_wrapped *w, const struct kw_custody_plan *plan,
                                    const uint8_t *id, CK_OBJECT_HANDLE *key)
 {
     CK_RV rv = CKR_GENERAL_ERROR;
-    for (int fences = 2; fences >= 0; fences--) {
+    int most = 0;
+    struct kw_rv r = kw_capability_fences(lease, &most);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (int fences = most; fences >= 0; fences--) {
         struct kw_template t = {0};
         struct kw_template inner = {0};
         cmk_template(&t, plan, id);
         add_fences(&t, fences, &inner);
-        rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t.items, t.count, key);
+        rv = kw_unwrap(lease, w, &t, key);
         if (!kw_parcel_is_about_template(rv)) {
             break;
         }
@@ -290,7 +302,7 @@ static struct kw_rv unwrap_version(struct kw_lease *lease, const struct kw_parce
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
-struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *wrapped, const struct kw_custody_plan *plan)
+struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_wrapped *wrapped, const struct kw_custody_plan *plan)
 {
     uint8_t id[KW_CMK_FULL_ID];
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
@@ -309,7 +321,7 @@ struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wr
     return r;
 }
 
-static struct kw_rv do_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg)
+static struct kw_rv do_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, void *arg)
 {
     const struct kw_custody_plan *plan = arg;
     return kw_custody_unwrap(lease, w, plan);

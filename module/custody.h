@@ -79,7 +79,7 @@ KW_MUST_USE struct kw_rv kw_custody_receive(struct kw_lease *lease, const struct
 void kw_custody_end(struct kw_lease *lease, const struct kw_custody_source *source);
 
 /* Unwraps it to the plan's version, unfinished, as kw_custody_generate leaves it. */
-KW_MUST_USE struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *wrapped,
+KW_MUST_USE struct kw_rv kw_custody_unwrap(struct kw_lease *lease, const struct kw_wrapped *wrapped,
                                            const struct kw_custody_plan *plan);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "template.h"
+#include "unwrap.h"
 
 enum {
     NAME_AT = KW_LINEAGE_SIZE,
@@ -204,7 +205,8 @@ static struct kw_rv unwrap_object(struct kw_lease *lease, const struct kw_dek_bl
     CK_BYTE copy[KW_BLOB_MAX + 8]; /* modules take a pointer to non-const */
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     memcpy(copy, blob->bytes, blob->len);
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, blob->mechanism, blob->key, copy, blob->len, t->items, t->count, &handle);
+    const struct kw_wrapped wrapped = {blob->mechanism, blob->key, copy, blob->len};
+    CK_RV rv = kw_unwrap(lease, &wrapped, t, &handle);
     struct kw_rv r = check_made(lease, rv, handle, "C_UnwrapKey");
     if (kw_ok(r)) {
         *out = handle;

@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "capability.h"
 #include "log.h"
+#include "unwrap.h"
 
 static const struct kw_parcel_flag private_half[] = {
     {CKA_TOKEN, 1},   {CKA_PRIVATE, 1}, {CKA_SENSITIVE, 1}, {CKA_EXTRACTABLE, 0},
@@ -45,9 +47,15 @@ static void add_fences(struct kw_template *t, int fences, struct kw_template *in
     }
 }
 
-/* Each half is tried with less until the token takes it. The public one begins as an object that is seen after the login only, so that nobody
+/* Each half is tried with less until the token takes it, from what session keys took. The public one begins as an object that is seen after the login only, so that nobody
  * without the PIN can change or destroy it. */
-enum { LEVELS = 6 };
+static struct kw_rv first_level(struct kw_lease *lease, int *level)
+{
+    int fences = 0;
+    struct kw_rv r = kw_capability_fences(lease, &fences);
+    *level = 2 * fences + 1;
+    return r;
+}
 
 static void private_template(struct kw_template *t, struct kw_template *inner, const struct name *n, int level)
 {
@@ -70,7 +78,12 @@ static struct kw_rv create_public(struct kw_lease *lease, const struct name *n, 
                                   CK_OBJECT_HANDLE *out)
 {
     CK_RV rv = CKR_GENERAL_ERROR;
-    for (int level = LEVELS - 1; level >= 0; level--) {
+    int first = 0;
+    struct kw_rv r = first_level(lease, &first);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (int level = first; level >= 0; level--) {
         struct kw_template t = {0};
         kw_template_ulong(&t, CKA_CLASS, CKO_PUBLIC_KEY);
         kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
@@ -164,7 +177,12 @@ struct kw_rv kw_halves_generate(struct kw_lease *lease, const struct kw_custody_
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_OBJECT_HANDLE pair[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     CK_RV rv = CKR_GENERAL_ERROR;
-    for (int level = LEVELS - 1; level >= 0; level--) {
+    int first = 0;
+    struct kw_rv r = first_level(lease, &first);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (int level = first; level >= 0; level--) {
         struct kw_template pub = {0};
         struct kw_template priv = {0};
         struct kw_template inner = {0};
@@ -177,20 +195,25 @@ struct kw_rv kw_halves_generate(struct kw_lease *lease, const struct kw_custody_
             break;
         }
     }
-    struct kw_rv r = kw_lease_check(lease, rv, "C_GenerateKeyPair");
+    r = kw_lease_check(lease, rv, "C_GenerateKeyPair");
     return kw_ok(r) ? finish(lease, plan, id, pair) : r;
 }
 
-static struct kw_rv unwrap_private(struct kw_lease *lease, const struct kw_parcel_wrapped *w, const struct name *n, CK_OBJECT_HANDLE *out)
+static struct kw_rv unwrap_private(struct kw_lease *lease, const struct kw_wrapped *w, const struct name *n, CK_OBJECT_HANDLE *out)
 {
     CK_RV rv = CKR_GENERAL_ERROR;
-    for (int level = LEVELS - 1; level >= 0; level -= 2) {
+    int first = 0;
+    struct kw_rv r = first_level(lease, &first);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (int level = first; level >= 0; level -= 2) {
         struct kw_template t = {0};
         struct kw_template inner = {0};
         kw_template_ulong(&t, CKA_CLASS, CKO_PRIVATE_KEY);
         kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
         private_template(&t, &inner, n, level);
-        rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t.items, t.count, out);
+        rv = kw_unwrap(lease, w, &t, out);
         if (!kw_parcel_is_about_template(rv)) {
             break;
         }
@@ -198,7 +221,7 @@ static struct kw_rv unwrap_private(struct kw_lease *lease, const struct kw_parce
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
-struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w, const struct kw_custody_plan *plan,
+struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, const struct kw_custody_plan *plan,
                               const uint8_t *id)
 {
     const struct name n = {plan->label, strlen(plan->label), id};

@@ -14,7 +14,7 @@
 /* A new pair, unfinished, with this CKA_ID of KW_CMK_RSA_ID bytes, read back and proven; or what came in a parcel, for which the public half is
  * made. What is not as asked is destroyed again. */
 KW_MUST_USE struct kw_rv kw_halves_generate(struct kw_lease *lease, const struct kw_custody_plan *plan, const uint8_t *id);
-KW_MUST_USE struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w,
+KW_MUST_USE struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_wrapped *w,
                                           const struct kw_custody_plan *plan, const uint8_t *id);
 
 /* Gives both halves the state and the CKA_ID (NULL: as it is) and reads them back. */

@@ -135,18 +135,18 @@ static struct kw_rv generate_aes(struct kw_lease *lease, bool wraps, CK_OBJECT_H
     return kw_lease_check(lease, lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, out), "C_GenerateKey");
 }
 
-struct kw_rv kw_parcel_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w, struct kw_template *t, CK_OBJECT_HANDLE *out)
+struct kw_rv kw_parcel_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, struct kw_template *t, CK_OBJECT_HANDLE *out)
 {
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, w->mechanism, w->key, w->bytes, w->len, t->items, t->count, out);
+    CK_RV rv = kw_unwrap(lease, w, t, out);
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
 /* OAEP-unwraps the bytes to an AES session key that only unwraps. */
-static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_parcel_wrapped *w, CK_OBJECT_HANDLE *out)
+static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_wrapped *w, CK_OBJECT_HANDLE *out)
 {
     CK_RSA_PKCS_OAEP_PARAMS params;
     CK_MECHANISM mechanism = kw_rsa_oaep(CKM_SHA_1, &params);
-    const struct kw_parcel_wrapped first = {&mechanism, w->key, w->bytes, w->len};
+    const struct kw_wrapped first = {&mechanism, w->key, w->bytes, w->len};
     struct kw_template t = {0};
     kw_parcel_aes(&t, false);
     kw_template_bool(&t, CKA_WRAP, 0);
@@ -165,7 +165,7 @@ struct kw_rv kw_parcel_prove(struct kw_lease *lease, CK_OBJECT_HANDLE private_ke
         r = kw_parcel_wrap(lease, numbers, key, blob);
     }
     if (kw_ok(r)) {
-        const struct kw_parcel_wrapped w = {NULL, private_key, blob, numbers->modulus_len};
+        const struct kw_wrapped w = {NULL, private_key, blob, numbers->modulus_len};
         r = open_first_layer(lease, &w, &back);
     }
     *same = kw_ok(r);
@@ -227,7 +227,7 @@ static struct kw_rv open_whole(struct kw_lease *lease, const struct kw_parcel_op
     (void)kw_rsa_oaep(CKM_SHA_1, &oaep);
     struct kw_rsa_aes_params params = {256, &oaep};
     CK_MECHANISM mechanism = {CKM_RSA_AES_KEY_WRAP, &params, sizeof params};
-    struct kw_parcel_wrapped w = o->parcel;
+    struct kw_wrapped w = o->parcel;
     w.mechanism = &mechanism;
     return o->deed(lease, &w, o->arg);
 }
@@ -236,14 +236,14 @@ static struct kw_rv open_in_parts(struct kw_lease *lease, const struct kw_parcel
 {
     CK_MECHANISM mechanism;
     CK_OBJECT_HANDLE aes = CK_INVALID_HANDLE;
-    struct kw_parcel_wrapped w = o->parcel;
+    struct kw_wrapped w = o->parcel;
     struct kw_rv r = rfc5649(lease, &mechanism);
     w.len = o->modulus_len;
     if (kw_ok(r)) {
         r = open_first_layer(lease, &w, &aes);
     }
     if (kw_ok(r)) {
-        w = (struct kw_parcel_wrapped){&mechanism, aes, o->parcel.bytes + o->modulus_len, o->parcel.len - o->modulus_len};
+        w = (struct kw_wrapped){&mechanism, aes, o->parcel.bytes + o->modulus_len, o->parcel.len - o->modulus_len};
         r = o->deed(lease, &w, o->arg);
     }
     kw_parcel_destroy(lease, aes);

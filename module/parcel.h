@@ -12,6 +12,7 @@
 
 #include "rsa.h"
 #include "template.h"
+#include "unwrap.h"
 
 enum {
     KW_PARCEL_AES_MAX = 40,      /* RFC 5649 of 32 bytes */
@@ -48,26 +49,18 @@ KW_MUST_USE struct kw_rv kw_parcel_wrap(struct kw_lease *lease, const struct kw_
 KW_MUST_USE struct kw_rv kw_parcel_make(struct kw_lease *lease, const struct kw_rsa_public *to, CK_OBJECT_HANDLE key,
                                         CK_BYTE *out, size_t *len);
 
-/* A wrapped key and what opens it, all borrowed; vendors do not write to the bytes. */
-struct kw_parcel_wrapped {
-    CK_MECHANISM *mechanism;
-    CK_OBJECT_HANDLE key; /* of the lease's epoch */
-    CK_BYTE *bytes;
-    CK_ULONG len;
-};
-
 /* C_UnwrapKey with this template. */
-KW_MUST_USE struct kw_rv kw_parcel_unwrap(struct kw_lease *lease, const struct kw_parcel_wrapped *w, struct kw_template *t,
+KW_MUST_USE struct kw_rv kw_parcel_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, struct kw_template *t,
                                           CK_OBJECT_HANDLE *out);
 
 /* What is done with the key in a parcel, once there is something that opens it. */
-typedef struct kw_rv kw_parcel_deed(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg);
+typedef struct kw_rv kw_parcel_deed(struct kw_lease *lease, const struct kw_wrapped *w, void *arg);
 
 /* Opens a parcel (w->mechanism is not looked at) whose first layer has modulus_len bytes and does the deed, perhaps twice,
  * the second time because the first did not succeed. CKR_WRAPPED_KEY_INVALID when it does not open, for whatever reason;
  * CKR_MECHANISM_INVALID; the deed's error; or the token's failure. */
 struct kw_parcel_opening {
-    struct kw_parcel_wrapped parcel; /* with the private key */
+    struct kw_wrapped parcel; /* with the private key */
     size_t modulus_len;
     kw_parcel_deed *deed;
     void *arg;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "capability.h"
 #include "log.h"
 #include "template.h"
 
@@ -136,7 +137,12 @@ static struct kw_rv generate_pair(struct kw_lease *lease, const struct name *n, 
 {
     CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_RV rv = CKR_GENERAL_ERROR;
-    for (int fences = 2; fences >= 0; fences--) {
+    int most = 0;
+    struct kw_rv r = kw_capability_fences(lease, &most);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    for (int fences = most > 1 ? most : 1; fences >= 0; fences--) {
         struct kw_template pub = {0};
         struct kw_template priv = {0};
         struct kw_template inner = {0};
@@ -261,7 +267,7 @@ struct session_deed {
     CK_OBJECT_HANDLE key;
 };
 
-static struct kw_rv do_session(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg)
+static struct kw_rv do_session(struct kw_lease *lease, const struct kw_wrapped *w, void *arg)
 {
     struct session_deed *s = arg;
     struct kw_template t = {0};
@@ -357,7 +363,7 @@ struct kw_rv kw_transfer_begin(struct kw_lease *lease, const struct kw_transfer 
     return r;
 }
 
-static struct kw_rv do_version(struct kw_lease *lease, const struct kw_parcel_wrapped *w, void *arg)
+static struct kw_rv do_version(struct kw_lease *lease, const struct kw_wrapped *w, void *arg)
 {
     const struct kw_custody_plan *plan = arg;
     return kw_custody_unwrap(lease, w, plan);
