@@ -94,11 +94,26 @@ static void close_command(struct command *c)
     kw_config_free(c->config);
 }
 
+/* `keyward VERB --help` needs neither the other arguments nor a configuration. */
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int run_verb(struct command *c, int argc, char **argv)
 {
     for (size_t i = 0; i < VERBS; i++) {
         if (strcmp(argv[0], verbs[i].name) != 0) {
             continue;
+        }
+        if (asks_for_help(argc, argv)) {
+            (void)printf("usage: keyward %s\n\n  %s; more in keyward(1)\n", verbs[i].usage, verbs[i].help);
+            return DONE;
         }
         int status = open_command(c, verbs[i].bare) ? verbs[i].run(c, argc, argv) : FAILED;
         close_command(c);

@@ -57,6 +57,12 @@ exits 1 'a FIFO is refused and does not hang' timeout 10 keyward check
 rm "$KEYWARD_CONF"
 refused 'no keyward.conf'
 says 'keyward\.conf.*does not exist' 'no keyward.conf: is told'
+for verb in create list check rotate export-blob; do
+    exits 0 "no keyward.conf: keyward $verb --help works" keyward $verb --help
+    says "^usage: keyward $verb" "no keyward.conf: keyward $verb --help tells how $verb is called"
+done
+exits 2 'keyward alone' keyward
+says '^ +keyward create SLOT' 'tells the verbs'
 
 # wrong LINE PATTERN TEXT: a configuration that begins with a good one of 6 lines, and what is said of it.
 wrong() {
