@@ -14,6 +14,14 @@ says '^version +2$' 'as an envelope tells'
 says '^broker: master key: ' 'without the key it stops'
 equal "$(grep -c '^every value came back equal$' "$work/output")" 4 'and goes on when it has it back'
 says '^no problems$' 'keyward check finds none'
+# shape: numbers and bytes differ from run to run.
+shape() { sed -E 's/\b[0-9A-Fa-f]{2,}\b/#/g' "$@" | sort -u; }
+awk '/Shortened:$/ { on = 1 } on && /^```/ { n++ } n == 1 && !/^```/' "$root/README.md" |
+    grep -vF -e ... -e build/quickstart | grep . | shape >"$work/readme"
+shape "$work/first" | comm -23 "$work/readme" - >"$work/output"
+holds 'the README has an example' [ "$(wc -l <"$work/readme")" -ge 10 ]
+holds 'and what it shows is what is printed' [ ! -s "$work/output" ]
+cp "$work/first" "$work/output"
 pin=$(cat "$KEYWARD_QUICKSTART/pin")
 hides "$pin" 'the PIN is not shown'
 equal "$(stat -c %a "$KEYWARD_QUICKSTART/pin" "$KEYWARD_QUICKSTART/keyward.conf" | xargs)" '600 600' 'PIN and configuration are for their owner'
