@@ -37,9 +37,12 @@ struct kw_capability {
     enum kw_finding derive;      /* nor derive */
 };
 
+enum { KW_OAEP_HASHES = 4 };
+
 struct kw_profile {
     struct kw_proof kw;  /* RFC 3394 */
     struct kw_proof kwp; /* RFC 5649 */
+    struct kw_proof oaep[KW_OAEP_HASHES]; /* in the order of kw_probe_hash */
     struct kw_capability capability;
 };
 

@@ -249,15 +249,16 @@ static bool fits(const struct half *h, const struct kw_rsa_public *numbers)
 
 /* The public half must have the numbers of the private one, so that a data key is never wrapped to somebody else's key; one that needs a login
  * comes before one that anybody could have planted. Without one the version only unwraps. */
-static void pair(struct kw_cmk_entry *e, const struct kw_rsa_public *numbers, const struct half *halves, size_t count)
+static void pair(struct kw_cmk_entry *e, const struct half *halves, size_t count)
 {
     const struct half *best = NULL;
     for (size_t i = 0; i < count; i++) {
-        if (fits(&halves[i], numbers) && (best == NULL || (halves[i].private && !best->private))) {
+        if (fits(&halves[i], &e->version.rsa) && (best == NULL || (halves[i].private && !best->private))) {
             best = &halves[i];
         }
     }
     e->public_handle = best == NULL ? CK_INVALID_HANDLE : best->handle;
+    e->version.has_public = best != NULL;
     e->may_wrap = best != NULL && best->wrap && e->may_unwrap;
 }
 
@@ -273,6 +274,7 @@ static struct kw_rv make_entry(struct kw_cmk *c, CK_OBJECT_HANDLE handle, const 
     e->full_id_len = a->id_len < sizeof e->full_id ? a->id_len : sizeof e->full_id;
     memcpy(e->full_id, a->id, e->full_id_len);
     e->version.type = a->type;
+    e->version.rsa = a->rsa;
     e->version.bits = a->type == CKK_RSA ? (unsigned)a->rsa.modulus_len * 8 : a->len <= 32 ? (unsigned)a->len * 8 : 0;
     e->version.id_len = a->id_len < KW_CMK_ID_SIZE ? a->id_len : KW_CMK_ID_SIZE;
     memcpy(e->version.id, a->id, e->version.id_len);
@@ -359,7 +361,6 @@ static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_O
 /* The objects of a label, while they are read. */
 struct reading {
     struct kw_snapshot *snapshot; /* entries for `count` objects */
-    struct kw_rsa_public *numbers; /* of the private halves: at the index of their entry */
     struct half *halves;
     size_t half_count;
 };
@@ -373,9 +374,7 @@ static struct kw_rv read_object(struct kw_lease *lease, struct kw_cmk *c, CK_OBJ
         return r;
     }
     if (a.class == CKO_SECRET_KEY || a.class == CKO_PRIVATE_KEY) {
-        size_t i = to->snapshot->count++;
-        to->numbers[i] = a.rsa;
-        return make_entry(c, handle, &a, &to->snapshot->entries[i]);
+        return make_entry(c, handle, &a, &to->snapshot->entries[to->snapshot->count++]);
     }
     if (a.class == CKO_PUBLIC_KEY && a.complete && a.token && a.type == CKK_RSA) {
         to->halves[to->half_count++] = (struct half){handle, a.private, a.wrap, a.rsa};
@@ -388,9 +387,8 @@ static struct kw_rv read_objects(struct kw_lease *lease, struct kw_cmk *c, const
 {
     struct reading to = {.snapshot = s};
     struct kw_rv r = KW_OK;
-    to.numbers = calloc(count + 1, sizeof *to.numbers);
     to.halves = calloc(count + 1, sizeof *to.halves);
-    if (to.numbers == NULL || to.halves == NULL) {
+    if (to.halves == NULL) {
         r = KW_FAIL(CKR_HOST_MEMORY, "no memory for the versions of a key");
     }
     for (size_t i = 0; kw_ok(r) && i < count; i++) {
@@ -399,11 +397,10 @@ static struct kw_rv read_objects(struct kw_lease *lease, struct kw_cmk *c, const
     for (size_t i = 0; kw_ok(r) && i < s->count; i++) {
         struct kw_cmk_entry *e = &s->entries[i];
         if (e->version.type == CKK_RSA) {
-            pair(e, &to.numbers[i], to.halves, to.half_count);
+            pair(e, to.halves, to.half_count);
         }
         e->version.state = state_of(e);
     }
-    free(to.numbers);
     free(to.halves);
     return r;
 }

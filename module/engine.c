@@ -80,6 +80,7 @@ static struct kw_rv do_offers(struct kw_lease *lease, struct kw_cmk *cmk, void *
     (void)cmk;
     out->kw = kw_probe_offers(lease, KW_FORMAT_KW);
     out->kwp = kw_probe_offers(lease, KW_FORMAT_KWP);
+    out->oaep = kw_probe_offers(lease, KW_FORMAT_OAEP);
     return KW_OK;
 }
 

@@ -25,6 +25,7 @@ struct kw_engine_token {
     bool write_protected;
     bool kw;  /* offers RFC 3394, as far as is known */
     bool kwp; /* offers RFC 5649 */
+    bool oaep; /* offers RSA with OAEP */
 };
 
 /* An engine for the configuration (borrowed). Connects nothing. *out is the caller's; close it with every call returned. */

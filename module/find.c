@@ -10,7 +10,7 @@
 #include "session.h"
 #include "slot.h"
 
-enum { VALUE_MOST = KW_DEK_TEXT_MAX }; /* bytes of an attribute that can match; every attribute of ours is shorter */
+enum { VALUE_MOST = KW_RSA_MAX }; /* bytes of an attribute that can match; every attribute of ours is shorter */
 
 struct wanted {
     CK_ATTRIBUTE_TYPE type;
@@ -39,8 +39,10 @@ static struct kw_rv take_wanted(struct filter *f, const CK_ATTRIBUTE *a)
     f->only_cmks |= (a->type == CKA_WRAP || a->type == CKA_UNWRAP) && yes;
     f->only_cmks |= a->type == CKA_KEYWARD_VERSION || a->type == CKA_KEYWARD_STATE || a->type == CKA_KEYWARD_FINGERPRINT;
     if (a->type == CKA_CLASS && w->len == sizeof(CK_ULONG)) {
-        CK_ULONG class = CKO_SECRET_KEY;
-        f->never |= memcmp(w->bytes, &class, sizeof class) != 0;
+        CK_ULONG class = 0;
+        memcpy(&class, w->bytes, sizeof class);
+        f->never |= class != CKO_SECRET_KEY && class != CKO_PRIVATE_KEY && class != CKO_PUBLIC_KEY;
+        f->only_cmks |= class != CKO_SECRET_KEY;
     }
     return r;
 }
@@ -95,6 +97,9 @@ static int compare_objects(const void *x, const void *y)
     }
     if (a->kind == KW_OBJECT_CMK && a->version.version != b->version.version) {
         return a->version.version > b->version.version ? -1 : 1;
+    }
+    if (a->kind == KW_OBJECT_CMK && a->class != b->class) { /* what unwraps before what wraps */
+        return a->class == CKO_PUBLIC_KEY ? 1 : -1;
     }
     return a->handle < b->handle ? -1 : a->handle > b->handle;
 }

@@ -17,11 +17,20 @@ enum {
     KW_DEK_TEXT_MAX = 128,     /* CKA_LABEL and CKA_ID of a data key, bytes each */
     KW_DEK_LENGTH_MAX = 512,   /* bytes of a generic secret */
     KW_RSA_MAX = 512,          /* bytes of a modulus: RSA-4096 */
+    KW_RSA_EXPONENT_MAX = 8,   /* of a public exponent */
     KW_BLOB_MAX = 1152         /* the longest wrapped key: an envelope or CKM_RSA_AES_KEY_WRAP of 512 bytes under RSA-4096 */
 };
 
 enum kw_state { KW_STATE_ACTIVE, KW_STATE_RETIRED, KW_STATE_DISABLED, KW_STATE_PENDING, KW_STATE_OUT_OF_SERVICE };
 enum kw_origin { KW_ORIGIN_UNKNOWN, KW_ORIGIN_GENERATED, KW_ORIGIN_REPLICATED, KW_ORIGIN_IMPORTED };
+
+/* The numbers of an RSA key; big endian, no leading zeros. */
+struct kw_rsa_public {
+    uint8_t modulus[KW_RSA_MAX];
+    size_t modulus_len; /* 256, 384 or 512 */
+    uint8_t exponent[KW_RSA_EXPONENT_MAX];
+    size_t exponent_len;
+};
 
 /* One version of a CMK as a token shows it. */
 struct kw_version {
@@ -31,8 +40,10 @@ struct kw_version {
     enum kw_origin origin;
     uint32_t created; /* days since 1970; 0 unknown */
     uint32_t purge;   /* days since 1970; 0 none */
-    CK_KEY_TYPE type; /* CKK_AES */
+    CK_KEY_TYPE type; /* CKK_AES or CKK_RSA */
     unsigned bits;
+    struct kw_rsa_public rsa; /* CKK_RSA */
+    bool has_public;          /* CKK_RSA: the public half is in the token */
     uint8_t id[KW_CMK_ID_SIZE];
     size_t id_len;
     uint8_t fingerprint[KW_FINGERPRINT_SIZE];

@@ -61,6 +61,7 @@ static void view_locked(struct kw_object *o, struct kw_object_view *view)
     o->references++;
     view->object = o;
     view->kind = o->kind;
+    view->class = o->class;
     view->was_active = o->was_active;
     if (o->kind == KW_OBJECT_CMK) {
         view->version = o->version;
@@ -177,7 +178,7 @@ struct kw_rv kw_object_adopt(struct kw_session *s, struct kw_dek *dek, CK_OBJECT
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct kw_object *o = malloc(sizeof *o);
     if (o != NULL) {
-        *o = (struct kw_object){.kind = KW_OBJECT_DEK, .slot = s->slot, .owner = dek->spec.token ? NULL : s, .dek = *dek};
+        *o = (struct kw_object){.kind = KW_OBJECT_DEK, .class = CKO_SECRET_KEY, .slot = s->slot, .owner = dek->spec.token ? NULL : s, .dek = *dek};
         kw_face_lock();
         r = adopt_locked(s, &o, &handle);
         kw_face_unlock();
@@ -453,6 +454,7 @@ static struct kw_object *found_locked(struct refresh *f, enum kw_object_kind kin
         return NULL;
     }
     o->kind = kind;
+    o->class = CKO_SECRET_KEY;
     o->slot = f->slot;
     f->r = attach_locked(o);
     if (!kw_ok(f->r)) {
@@ -462,12 +464,12 @@ static struct kw_object *found_locked(struct refresh *f, enum kw_object_kind kin
     return o;
 }
 
-static void see_version(void *data, const struct kw_version *version)
+/* The object of one class that a version has. */
+static void see_object(struct refresh *f, const struct kw_version *version, CK_OBJECT_CLASS class)
 {
-    struct refresh *f = data;
     kw_face_lock();
     struct kw_object *o = f->slot->objects;
-    while (o != NULL && (o->kind != KW_OBJECT_CMK || o->version.version != version->version ||
+    while (o != NULL && (o->kind != KW_OBJECT_CMK || o->class != class || o->version.version != version->version ||
                          memcmp(o->version.lineage, version->lineage, KW_LINEAGE_SIZE) != 0)) {
         o = o->next;
     }
@@ -476,11 +478,25 @@ static void see_version(void *data, const struct kw_version *version)
         o = found_locked(f, KW_OBJECT_CMK);
     }
     if (o != NULL && (fresh || o->seen <= f->reading)) { /* else a reading that began later has seen it already */
+        o->class = class;
         o->version = *version;
         o->was_active |= version->state == KW_STATE_ACTIVE;
         o->seen = fresh ? o->seen : f->reading;
     }
     kw_face_unlock();
+}
+
+static void see_version(void *data, const struct kw_version *version)
+{
+    struct refresh *f = data;
+    if (version->type != CKK_RSA) {
+        see_object(f, version, CKO_SECRET_KEY);
+        return;
+    }
+    see_object(f, version, CKO_PRIVATE_KEY);
+    if (version->has_public) {
+        see_object(f, version, CKO_PUBLIC_KEY);
+    }
 }
 
 static void see_dek(void *data, const struct kw_dek *dek)

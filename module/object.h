@@ -17,6 +17,7 @@ enum kw_object_kind { KW_OBJECT_CMK, KW_OBJECT_DEK };
 struct kw_object {
     unsigned references;
     enum kw_object_kind kind;
+    CK_OBJECT_CLASS class; /* CKO_SECRET_KEY; of an RSA version there are two objects, CKO_PRIVATE_KEY and CKO_PUBLIC_KEY */
     struct kw_slot *slot;
     struct kw_session *owner; /* of a session object; NULL for a token object; only compared, never followed */
     CK_OBJECT_HANDLE handle;
@@ -43,6 +44,7 @@ KW_MUST_USE struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE ha
 struct kw_object_view {
     struct kw_object *object; /* NULL: nothing to put */
     enum kw_object_kind kind;
+    CK_OBJECT_CLASS class;
     bool was_active;
     struct kw_version version;
     struct kw_dek dek; /* value borrowed from the object */

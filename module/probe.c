@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "canary.h"
 #include "log.h"
 #include "template.h"
 
@@ -243,6 +244,38 @@ struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_p
     return r;
 }
 
+CK_MECHANISM_TYPE kw_probe_hash(size_t i)
+{
+    static const CK_MECHANISM_TYPE hashes[KW_OAEP_HASHES] = {CKM_SHA_1, CKM_SHA256, CKM_SHA384, CKM_SHA512};
+    return hashes[i < KW_OAEP_HASHES ? i : 0];
+}
+
+struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, CK_MECHANISM_TYPE hash, bool *does)
+{
+    size_t i = 0;
+    while (i < KW_OAEP_HASHES - 1 && kw_probe_hash(i) != hash) {
+        i++;
+    }
+    if (lease->profile.oaep[i].tried) {
+        *does = lease->profile.oaep[i].mechanism != CK_UNAVAILABLE_INFORMATION;
+        return KW_OK;
+    }
+    struct kw_rv r = kw_canary_opens(lease, private_key, hash, does);
+    bool unknown = !kw_ok(r) && kw_error_class(lease->failure) == KW_CLASS_CALLER; /* the token does not know the hash */
+    if (unknown) {
+        lease->failure = CKR_OK;
+        *does = false;
+        r = KW_OK;
+    }
+    if (kw_ok(r) && (*does || unknown)) {
+        kw_backing_profile(lease->backing, &lease->profile);
+        lease->profile.oaep[i] = (struct kw_proof){
+            .tried = true, .mechanism = *does ? CKM_RSA_PKCS_OAEP : CK_UNAVAILABLE_INFORMATION, .any_length = *does, .most = KW_DEK_LENGTH_MAX};
+        kw_backing_set_profile(lease->backing, &lease->profile);
+    }
+    return r;
+}
+
 static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
 {
     CK_MECHANISM_INFO info;
@@ -251,6 +284,9 @@ static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
 
 bool kw_probe_offers(struct kw_lease *lease, enum kw_format format)
 {
+    if (format == KW_FORMAT_OAEP) {
+        return lists(lease, CKM_RSA_PKCS_OAEP);
+    }
     const struct kw_proof *p = format == KW_FORMAT_KW ? &lease->profile.kw : &lease->profile.kwp;
     if (p->tried) {
         return p->mechanism != CK_UNAVAILABLE_INFORMATION;

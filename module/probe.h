@@ -11,8 +11,15 @@
 #include "backing.h"
 #include "key.h"
 
-/* What the token does for `format`; tried now if it was not yet. The lease must be logged in. Errors: those of the token. */
+/* What the token does for KW_FORMAT_KW or KW_FORMAT_KWP; tried now if it was not yet. The lease must be logged in. Errors: those of the token. */
 KW_MUST_USE struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out);
+
+/* Whether the token is proven to do OAEP of this hash: an RSA private key of it that may unwrap opens, with that hash, what OpenSSL encrypted
+ * to it. Tried with the first key that comes, then kept. Errors: those of the token. */
+KW_MUST_USE struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, CK_MECHANISM_TYPE hash, bool *does);
+
+/* The hashes that OAEP is done with, in the order of the profile: SHA-1, SHA-256, SHA-384, SHA-512. i below KW_OAEP_HASHES. */
+CK_MECHANISM_TYPE kw_probe_hash(size_t i);
 
 /* Whether the token offers `format`: proven, or, before a login, as far as its list of mechanisms tells. */
 bool kw_probe_offers(struct kw_lease *lease, enum kw_format format);

@@ -12,16 +12,6 @@
 #include "backing.h"
 #include "key.h"
 
-enum { KW_RSA_EXPONENT_MAX = 8 };
-
-/* A public key; big endian, no leading zeros. */
-struct kw_rsa_public {
-    uint8_t modulus[KW_RSA_MAX];
-    size_t modulus_len; /* 256, 384 or 512 */
-    uint8_t exponent[KW_RSA_EXPONENT_MAX];
-    size_t exponent_len; /* 0: the token does not show it */
-};
-
 /* A name for the modulus: the first KW_RSA_NAME_SIZE bytes of its SHA-256. */
 enum { KW_RSA_NAME_SIZE = 24 };
 KW_MUST_USE struct kw_rv kw_rsa_name(const struct kw_rsa_public *k, uint8_t out[KW_RSA_NAME_SIZE]);

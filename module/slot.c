@@ -222,6 +222,10 @@ static bool is_offered(const struct kw_slot *slot, const struct kw_mechanism_row
         return t->kw;
     case KW_FORMAT_KWP:
         return t->kwp;
+    case KW_FORMAT_OAEP:
+        return t->oaep;
+    case KW_FORMAT_RSA_AES:
+        return t->oaep && t->kwp;
     case KW_FORMAT_ENVELOPE:
         return t->kw;
     default:

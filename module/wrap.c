@@ -27,6 +27,9 @@ static struct kw_rv may_wrap(const struct kw_scheme *scheme, const struct kw_obj
     if (!kw_scheme_fits(scheme, cmk->version.type)) {
         return KW_FAIL(CKR_WRAPPING_KEY_TYPE_INCONSISTENT, "the mechanism is not for a CMK of this type");
     }
+    if (cmk->class == CKO_PRIVATE_KEY) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the public half of an RSA CMK wraps, the private half unwraps");
+    }
     if (key->kind != KW_OBJECT_DEK || !key->dek.spec.extractable) {
         return KW_FAIL(CKR_KEY_UNEXTRACTABLE, "only an extractable data key can be wrapped");
     }
@@ -141,6 +144,9 @@ static struct kw_rv unwrap_looked_up(struct kw_session *s, const struct kw_schem
     }
     if (!kw_scheme_fits(scheme, cmk->version.type)) {
         return KW_FAIL(CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "the mechanism is not for a CMK of this type");
+    }
+    if (cmk->class == CKO_PUBLIC_KEY) {
+        return KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the public half of an RSA CMK wraps, the private half unwraps");
     }
     if (!length_fits(scheme, cmk->version.bits, blob.len, &dek->spec)) {
         return KW_FAIL(CKR_WRAPPED_KEY_INVALID, "no wrapped data key of this kind has this length");

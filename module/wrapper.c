@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "dek.h"
+#include "hybrid.h"
+#include "recipe.h"
 
 struct kw_rv kw_wrapper_owner(const struct kw_snapshot *s, const char *label, struct kw_dek_owner *out)
 {
@@ -13,15 +15,6 @@ struct kw_rv kw_wrapper_owner(const struct kw_snapshot *s, const char *label, st
     out->label = label;
     memcpy(out->lineage, s->entries[0].version.lineage, KW_LINEAGE_SIZE);
     return KW_OK;
-}
-
-static struct kw_rv supported(struct kw_lease *lease, enum kw_format format, struct kw_proof *proof)
-{
-    struct kw_rv r = kw_probe(lease, format, proof);
-    if (kw_ok(r) && proof->mechanism == CK_UNAVAILABLE_INFORMATION) {
-        r = KW_FAIL(CKR_MECHANISM_INVALID, "the backing token is not proven to do this mechanism");
-    }
-    return r;
 }
 
 /* The version, proven and active. A refusal is believed only when the attributes were just read: the state may have changed meanwhile. */
@@ -70,7 +63,7 @@ static struct kw_rv dek_handle(struct kw_lease *lease, const struct kw_dek_owner
 
 /* C_WrapKey into room of our own, whatever the token believes of lengths (HSM-FACTS rule 5). */
 struct vendor_wrap {
-    CK_MECHANISM_TYPE mechanism;
+    CK_MECHANISM *mechanism;
     CK_OBJECT_HANDLE cmk;
     CK_OBJECT_HANDLE key;
     size_t expected; /* bytes that the mechanism must give */
@@ -78,10 +71,9 @@ struct vendor_wrap {
 
 static struct kw_rv call_wrap(struct kw_lease *lease, const struct vendor_wrap *v, uint8_t *blob)
 {
-    CK_MECHANISM mechanism = {v->mechanism, NULL, 0};
     CK_BYTE out[KW_BLOB_MAX + 64];
     CK_ULONG len = sizeof out;
-    CK_RV rv = lease->call->C_WrapKey(lease->session, &mechanism, v->cmk, v->key, out, &len);
+    CK_RV rv = lease->call->C_WrapKey(lease->session, v->mechanism, v->cmk, v->key, out, &len);
     struct kw_rv r = kw_lease_check(lease, rv, "C_WrapKey");
     if (kw_ok(r) && len != v->expected) {
         lease->failure = CKR_DEVICE_ERROR;
@@ -93,13 +85,59 @@ static struct kw_rv call_wrap(struct kw_lease *lease, const struct vendor_wrap *
     return r;
 }
 
-static struct kw_rv check_length(const struct kw_wrapping *w, const struct kw_proof *proof)
+/* Both layers of CKM_RSA_AES_KEY_WRAP: the key under a new AES key, that under the public half. */
+static struct kw_rv hybrid_wrap(struct kw_lease *lease, const struct kw_hybrid *h, CK_OBJECT_HANDLE key, size_t expected, uint8_t *blob)
 {
-    size_t len = w->dek->spec.len;
-    if (kw_scheme_blob_len(&w->scheme, 0, len) == 0 || len > proof->most || (len % 8 != 0 && !proof->any_length)) {
+    CK_OBJECT_HANDLE aes = CK_INVALID_HANDLE;
+    struct kw_rv r = kw_hybrid_begin(lease, h, blob, &aes);
+    if (kw_ok(r)) {
+        const struct vendor_wrap inner = {h->kwp, aes, key, expected - h->modulus_len};
+        r = call_wrap(lease, &inner, blob + h->modulus_len);
+        (void)lease->call->C_DestroyObject(lease->session, aes);
+    }
+    return r;
+}
+
+static struct kw_rv check_length(const struct kw_wrapping *w, size_t expected, const struct kw_recipe *recipe)
+{
+    if (expected == 0 || w->dek->spec.len > recipe->most || (w->dek->spec.len % 8 != 0 && !recipe->any_length)) {
         return KW_FAIL(CKR_KEY_SIZE_RANGE, "a data key of this length would not come back exactly from the token");
     }
     return KW_OK;
+}
+
+/* Wraps the data key with a proven version. */
+static struct kw_rv wrap_with(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_cmk_entry *e,
+                              const struct kw_wrapping *w, uint8_t *blob)
+{
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    size_t expected = kw_scheme_blob_len(&w->scheme, e->version.bits, w->dek->spec.len);
+    bool rsa = e->version.type == CKK_RSA;
+    struct kw_recipe recipe;
+    if (!kw_scheme_fits(&w->scheme, e->version.type)) {
+        return KW_FAIL(CKR_WRAPPING_KEY_TYPE_INCONSISTENT, "the mechanism is not for a CMK of this type");
+    }
+    struct kw_rv r = kw_recipe_prepare(lease, &w->scheme, e->handle, &recipe);
+    if (kw_ok(r)) {
+        r = check_length(w, expected, &recipe);
+    }
+    if (kw_ok(r)) {
+        r = dek_handle(lease, owner, w->dek, &key);
+    }
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (w->scheme.format == KW_FORMAT_RSA_AES) {
+        const struct kw_hybrid h = {&recipe.mechanism, &recipe.inner, e->public_handle, e->version.bits / 8, w->scheme.aes_bits};
+        r = hybrid_wrap(lease, &h, key, expected, blob);
+    } else {
+        const struct vendor_wrap v = {&recipe.mechanism, rsa ? e->public_handle : e->handle, key, expected};
+        r = call_wrap(lease, &v, blob);
+    }
+    if (w->dek->value != NULL) {
+        (void)lease->call->C_DestroyObject(lease->session, key);
+    }
+    return r;
 }
 
 struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_wrapping *w, uint8_t *blob,
@@ -107,30 +145,17 @@ struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
 {
     struct kw_snapshot *s = NULL;
     struct kw_cmk_entry *e = NULL;
-    struct kw_proof proof;
     struct kw_dek_owner owner;
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     struct kw_rv r = proven_version(lease, cmk, w->version, &s, &e);
     if (!kw_ok(r)) {
         return r;
     }
-    r = supported(lease, w->scheme.format, &proof);
+    r = kw_wrapper_owner(s, kw_cmk_label(cmk), &owner);
     if (kw_ok(r)) {
-        r = check_length(w, &proof);
+        r = wrap_with(lease, &owner, e, w, blob);
     }
     if (kw_ok(r)) {
-        r = kw_wrapper_owner(s, kw_cmk_label(cmk), &owner);
-    }
-    if (kw_ok(r)) {
-        r = dek_handle(lease, &owner, w->dek, &key);
-    }
-    if (kw_ok(r)) {
-        const struct vendor_wrap v = {proof.mechanism, e->handle, key, kw_scheme_blob_len(&w->scheme, 0, w->dek->spec.len)};
-        r = call_wrap(lease, &v, blob);
-        *len = kw_ok(r) ? v.expected : *len;
-        if (w->dek->value != NULL) {
-            (void)lease->call->C_DestroyObject(lease->session, key);
-        }
+        *len = kw_scheme_blob_len(&w->scheme, e->version.bits, w->dek->spec.len);
     }
     kw_snapshot_put(s);
     return r;
@@ -147,7 +172,6 @@ struct opening {
     const struct kw_unwrapping *request;
     const uint8_t *blob; /* of the request, or as good as it */
     struct kw_dek_owner owner;
-    CK_MECHANISM_TYPE mechanism;
     struct kw_dek *dek;
 };
 
@@ -158,17 +182,50 @@ static bool is_about_blob(CK_RV rv)
            rv == CKR_UNWRAPPING_KEY_SIZE_RANGE || rv == CKR_KEY_SIZE_RANGE;
 }
 
+/* Unwraps with a proven version. */
+static struct kw_rv unwrap_with(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct opening *o)
+{
+    const struct kw_unwrapping *u = o->request;
+    struct kw_recipe recipe;
+    struct kw_scheme_range range = {0, 0};
+    struct kw_rv r = kw_recipe_prepare(lease, &u->scheme, e->handle, &recipe);
+    if (!kw_ok(r)) {
+        return r;
+    }
+    (void)kw_scheme_range(&u->scheme, e->version.bits, u->len, &range); /* it fits: see can_open */
+    if (u->scheme.format != KW_FORMAT_RSA_AES) {
+        const struct kw_dek_blob blob = {&recipe.mechanism, e->handle, o->blob, u->len, range};
+        return kw_dek_unwrap(lease, &o->owner, &blob, o->dek);
+    }
+    size_t k = e->version.bits / 8;
+    CK_OBJECT_HANDLE aes = CK_INVALID_HANDLE;
+    const struct kw_hybrid h = {&recipe.mechanism, &recipe.inner, e->handle, k, 0};
+    r = kw_hybrid_open(lease, &h, o->blob, &aes);
+    if (kw_ok(r)) {
+        const struct kw_dek_blob blob = {&recipe.inner, aes, o->blob + k, u->len - k, range};
+        r = kw_dek_unwrap(lease, &o->owner, &blob, o->dek);
+        (void)lease->call->C_DestroyObject(lease->session, aes);
+    }
+    return r;
+}
+
+/* Whether a version can have made a blob of this scheme and length. */
+static bool can_open(const struct kw_cmk_entry *e, const struct kw_unwrapping *u)
+{
+    struct kw_scheme_range range;
+    return kw_scheme_fits(&u->scheme, e->version.type) && kw_scheme_range(&u->scheme, e->version.bits, u->len, &range);
+}
+
 /* Opens the blob with one version; true when *r is the answer, good or bad, false when the next version is worth a try. */
 static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_entry *e, const struct opening *o,
                       struct tally *tally, struct kw_rv *r)
 {
+    if (!can_open(e, o->request)) {
+        return false;
+    }
     *r = kw_cmk_prove(lease, cmk, e, (struct kw_cmk_use){0});
     if (kw_ok(*r)) {
-        const struct kw_unwrapping *u = o->request;
-        CK_MECHANISM mechanism = {o->mechanism, NULL, 0};
-        struct kw_dek_blob blob = {&mechanism, e->handle, o->blob, u->len, {0, 0}};
-        (void)kw_scheme_range(&u->scheme, e->version.bits, u->len, &blob.range);
-        *r = kw_dek_unwrap(lease, &o->owner, &blob, o->dek);
+        *r = unwrap_with(lease, e, o);
         if (kw_ok(*r) || lease->failure == CKR_OK) {
             return true;
         }
@@ -245,12 +302,7 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
                                struct kw_dek *dek)
 {
     struct opening o = {.request = u, .dek = dek};
-    struct kw_proof proof;
-    struct kw_rv r = supported(lease, u->scheme.format, &proof);
-    if (!kw_ok(r)) {
-        return r;
-    }
-    o.mechanism = proof.mechanism;
+    struct kw_rv r = KW_OK;
     for (int pass = 0, last = 1; pass <= last; pass++) {
         struct kw_snapshot *s = NULL;
         struct tally tally;
