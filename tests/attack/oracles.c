@@ -311,24 +311,21 @@ enum verdict attack_padding(struct scene *s)
     return REFUSED;
 }
 
-/* Through Keyward the RSA mechanisms end before the token is asked: one code, no call. */
+/* Through Keyward the other RSA mechanisms end before the token is asked: one code, no call. */
 static enum verdict refused_unasked(struct scene *s, CK_MECHANISM *m)
 {
     struct outsider_rsa rsa = {.label = "planted"};
-    struct series q = {.s = s, .mechanism = *m};
+    struct series q = {.s = s, .mechanism = *m, .wanted = CKR_MECHANISM_INVALID};
     struct blob blob = {.len = CIPHER_RSA_BYTES};
     uint8_t plain[CIPHER_RSA_BYTES] = {0};
     struct sheet private_keys = {0};
     CK_OBJECT_HANDLE found = 0;
-    q.wanted = m->mechanism == CKM_RSA_PKCS_OAEP ? CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT : CKR_MECHANISM_INVALID;
     scene_outside(s, outsider_rsa, &rsa, sizeof rsa);
     scene_enter(s, ALPHA);
     scene_enter(s, PLANTED);
     sheet_ulong(&private_keys, CKA_CLASS, CKO_PRIVATE_KEY);
-    if (scene_find(s, PLANTED, &private_keys, &found, 1) ==
-        1) { /* never so through Keyward; then any key has to do */
-        s->places[PLANTED].master = found;
-    }
+    scene_need(s, scene_find(s, PLANTED, &private_keys, &found, 1) == 1, "the private half is not shown");
+    s->places[PLANTED].master = found;
     for (unsigned i = 0; i < RANDOMS; i++) {
         cipher_random(plain, sizeof plain);
         plain[0] = (uint8_t)(i % 2); /* what Manger's attack tells apart */
@@ -360,10 +357,32 @@ enum verdict attack_bleichenbacher_here(struct scene *s)
     return q.told ? SUCCEEDS : REFUSED;
 }
 
+/* What Manger's attack tells apart, and what OAEP's later checks would: one code and one count of calls. */
 enum verdict attack_manger_here(struct scene *s)
 {
     CK_RSA_PKCS_OAEP_PARAMS params = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
-    return refused_unasked(s, &(CK_MECHANISM){CKM_RSA_PKCS_OAEP, &params, sizeof params});
+    struct outsider_rsa rsa = {.label = "planted"};
+    struct series q = {.s = s, .mechanism = {CKM_RSA_PKCS_OAEP, &params, sizeof params}, .wanted = CKR_WRAPPED_KEY_INVALID};
+    struct blob blob = {.len = CIPHER_RSA_BYTES};
+    uint8_t plain[CIPHER_RSA_BYTES] = {0};
+    struct sheet private_keys = {0};
+    struct answer good;
+    scene_outside(s, outsider_rsa, &rsa, sizeof rsa);
+    scene_enter(s, PLANTED);
+    sheet_ulong(&private_keys, CKA_CLASS, CKO_PRIVATE_KEY);
+    scene_need(s, scene_find(s, PLANTED, &private_keys, &s->places[PLANTED].master, 1) == 1, "the private half is not shown");
+    scene_need(s, cipher_rsa(rsa.modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob.bytes), "RSA");
+    ask(&q, &blob, &good);
+    scene_need(s, good.rv == CKR_OK, "a right blob does not open");
+    for (unsigned i = 0; i < 2 * RANDOMS; i++) {
+        cipher_random(plain, sizeof plain);
+        plain[0] = (uint8_t)(i % 2); /* below any modulus of 2048 bits */
+        scene_need(s, cipher_rsa(rsa.modulus, CIPHER_RAW, plain, sizeof plain, blob.bytes), "RSA");
+        send(&q, &blob);
+    }
+    send_random(&q, CIPHER_RSA_BYTES, RANDOMS);
+    scene_note(s, "%u bad blobs: one code and one count of calls (%lu)", q.count, sum(&q.first));
+    return q.told ? SUCCEEDS : REFUSED;
 }
 
 /* At the vendor's module: an RSA pair of our own. */

@@ -113,6 +113,10 @@ int outsider_rsa(const struct outside_token *token, void *order)
     sheet_bool(&private_half, CKA_PRIVATE, true);
     sheet_bool(&private_half, CKA_SENSITIVE, true);
     sheet_bool(&private_half, CKA_UNWRAP, true);
+    sheet_bool(&private_half, CKA_EXTRACTABLE, false);
+    sheet_bool(&private_half, CKA_DECRYPT, false);
+    sheet_bool(&private_half, CKA_SIGN, false);
+    sheet_bool(&private_half, CKA_DERIVE, false);
     sheet_bytes(&private_half, CKA_LABEL, o->label, strlen(o->label));
     CK_RV rv =
         token->calls->C_GenerateKeyPair(token->session, &generate, public_half.items, public_half.count,
