@@ -1,4 +1,5 @@
 #include <keyward.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cipher.h"
@@ -484,33 +485,50 @@ enum verdict attack_rsa_forge(struct scene *s)
     return rsa_unwrap(s, &m, &rsa, blob) == CKR_OK ? SUCCEEDS : REFUSED;
 }
 
+/* An envelope for the RSA master key of the place, made of what everybody can read: its lineage and modulus. The origin tag has to be made up, and
+ * is what it must be refused for; the rest is as good as its maker can have it. */
+static void forge_envelope(struct scene *s, const struct outsider_rsa *rsa, CK_OBJECT_HANDLE key, struct blob *out)
+{
+    char hex[64] = "";
+    CK_ATTRIBUTE unique = {CKA_UNIQUE_ID, hex, sizeof hex - 1};
+    uint8_t content_key[32];
+    scene_need(s, s->p11->C_GetAttributeValue(s->places[ENVELOPED].session, key, &unique, 1) == CKR_OK, "the lineage is not shown");
+    cipher_random(out->bytes, sizeof out->bytes);
+    cipher_random(content_key, sizeof content_key);
+    memcpy(out->bytes, "KWE1\x03\x01\x01\x00", 8); /* OAEP with SHA-1, an AES key, 256 bytes */
+    for (size_t i = 0; i < 16; i++) {
+        unsigned byte = 0;
+        scene_need(s, sscanf(hex + 2 * i, "%2x", &byte) == 1, "the lineage is not shown in hex");
+        out->bytes[8 + i] = (uint8_t)byte;
+    }
+    scene_need(s, cipher_rsa(rsa->modulus, CIPHER_OAEP, content_key, sizeof content_key, out->bytes + 36), "RSA");
+    out->len = 36 + CIPHER_RSA_BYTES + 32 + 32 + 16;
+}
+
+/* A slot that takes envelopes only (mechanisms = envelope): OAEP, which has no origin, is refused, and so is an envelope without a right tag. */
 enum verdict attack_rsa_forge_here(struct scene *s)
 {
     CK_RSA_PKCS_OAEP_PARAMS params = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
-    CK_MECHANISM m = {CKM_RSA_PKCS_OAEP, &params, sizeof params};
-    struct outsider_rsa rsa = {.label = "planted"};
-    CK_OBJECT_HANDLE found[16];
-    uint8_t blob[CIPHER_RSA_BYTES];
-    struct sheet everything = {0};
+    CK_MECHANISM plain = {CKM_RSA_PKCS_OAEP, &params, sizeof params};
+    CK_MECHANISM envelope = {CKM_KEYWARD_ENVELOPE, NULL, 0};
+    struct outsider_rsa rsa = {.label = "enveloped"};
+    struct sheet private_keys = {0};
+    struct sheet t = {0};
+    struct blob blob;
+    CK_OBJECT_HANDLE with = 0;
+    CK_OBJECT_HANDLE key = 0;
     scene_outside(s, outsider_rsa, &rsa, sizeof rsa);
-    scene_enter(s, ALPHA);
-    scene_enter(s, PLANTED);
-    scene_need(s, cipher_rsa(rsa.modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob), "RSA");
-    CK_ULONG count = scene_find(s, PLANTED, &everything, found, 15);
-    found[count++] = s->places[ALPHA].master;
-    for (CK_ULONG i = 0; i < count; i++) {
-        struct sheet t = {0};
-        CK_OBJECT_HANDLE key = 0;
-        sheet_data_key(&t, CKK_AES, false);
-        enum where w = i + 1 < count ? PLANTED : ALPHA;
-        CK_RV rv = s->p11->C_UnwrapKey(s->places[w].session, &m, found[i], blob, sizeof blob, t.items,
-                                       t.count, &key);
-        if (rv == CKR_OK) {
-            scene_note(s, "a data key that was wrapped with the public key outside was taken");
-            return SUCCEEDS;
-        }
-        scene_expect(s, rv, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, "C_UnwrapKey(RSA_PKCS_OAEP)");
-    }
-    scene_note(s, "no RSA master keys in this version: the mechanism is not for any key there");
-    return REFUSED;
+    scene_enter(s, ENVELOPED);
+    sheet_ulong(&private_keys, CKA_CLASS, CKO_PRIVATE_KEY);
+    scene_need(s, scene_find(s, ENVELOPED, &private_keys, &with, 1) == 1, "the private half is not shown");
+    CK_SESSION_HANDLE session = s->places[ENVELOPED].session;
+    sheet_data_key(&t, CKK_AES, false);
+    scene_need(s, cipher_rsa(rsa.modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob.bytes), "RSA");
+    CK_RV bare = s->p11->C_UnwrapKey(session, &plain, with, blob.bytes, CIPHER_RSA_BYTES, t.items, t.count, &key);
+    scene_expect(s, bare, CKR_MECHANISM_INVALID, "C_UnwrapKey(RSA_PKCS_OAEP) where only envelopes are taken");
+    forge_envelope(s, &rsa, with, &blob);
+    CK_RV forged = s->p11->C_UnwrapKey(session, &envelope, with, blob.bytes, blob.len, t.items, t.count, &key);
+    scene_expect(s, forged, CKR_WRAPPED_KEY_INVALID, "C_UnwrapKey of an envelope with a made-up origin tag");
+    scene_note(s, "mechanisms = envelope: OAEP is refused, and so is an envelope without the lineage's origin tag");
+    return bare == CKR_OK || forged == CKR_OK ? SUCCEEDS : REFUSED;
 }

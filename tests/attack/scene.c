@@ -21,6 +21,7 @@ static const struct fixture_slot through_keyward[] = {
     {.name = "sealed", .tokens = TOKEN, .sealed = true},
     {.name = "weak", .tokens = TOKEN, .bits = 128},
     {.name = "planted", .tokens = TOKEN, .cmk = FIXTURE_CMK_NONE},
+    {.name = "enveloped", .tokens = TOKEN, .cmk = FIXTURE_CMK_NONE, .mechanisms = "envelope"},
     {0},
 };
 
@@ -28,7 +29,7 @@ static const struct fixture_slot through_keyward[] = {
 static const struct fixture_slot direct_slots[] = {
     {.name = "alpha", .tokens = TOKEN, .cmk = FIXTURE_CMK_NONE}, {0}};
 
-static const char *const names[PLACES] = {"alpha", "beta", "sealed", "weak", "planted"};
+static const char *const names[PLACES] = {"alpha", "beta", "sealed", "weak", "planted", "enveloped"};
 
 void scene_need(struct scene *s, bool good, const char *what)
 {

@@ -22,7 +22,7 @@
 #include "outsider.h"
 #include "sheet.h"
 
-enum where { ALPHA, BETA, SEALED, WEAK, PLANTED, PLACES };
+enum where { ALPHA, BETA, SEALED, WEAK, PLANTED, ENVELOPED, PLACES };
 
 enum { SCENE_BLOB_MAX = 1024, SCENE_KEY_LEN = 32 };
 
