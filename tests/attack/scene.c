@@ -225,7 +225,7 @@ void scene_enter(struct scene *s, enum where w)
         scene_need(s, rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN, "C_Login");
     }
     p->master = scene_find_master(s, w);
-    scene_need(s, p->master != 0 || w == PLANTED, "the master key is not found");
+    scene_need(s, p->master != 0 || w == PLANTED || w == ENVELOPED, "the master key is not found");
 }
 
 CK_ULONG scene_find(struct scene *s, enum where w, struct sheet *match, CK_OBJECT_HANDLE *out, CK_ULONG most)
