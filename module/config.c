@@ -383,11 +383,11 @@ static const struct kw_config_token *shared_token(const struct kw_config_slot *a
     return NULL;
 }
 
-/* Whether `key` is the label under which data keys of `of` live (DESIGN section 5). */
+/* Whether `key` is the label under which data keys or the origin key of `of` live (DESIGN sections 5 and 6). */
 static bool is_data_label(const char *key, const char *of)
 {
     size_t len = strlen(of);
-    return strncmp(key, of, len) == 0 && strcmp(key + len, "/data") == 0;
+    return strncmp(key, of, len) == 0 && (strcmp(key + len, "/data") == 0 || strcmp(key + len, "/origin") == 0);
 }
 
 /* Slots on one token are kept apart by their key labels (DESIGN G5). */
@@ -406,7 +406,7 @@ static void check_labels(struct build *b, const struct kw_config_slot *slot)
                                "token '%s': %s; give one of them another key",
                                slot->name, s->name, s->line, token->name,
                                twins ? "their key labels are equal"
-                                     : "one's key label is the other's label of data keys");
+                                     : "one's key label is the other's label of data keys or of its origin key");
         }
     }
 }

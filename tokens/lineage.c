@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "progress.h"
+#include "stamp.h"
 
 uint32_t lineage_today(void)
 {
@@ -74,7 +75,7 @@ static bool run_job(struct lineage *l, size_t i, const struct kw_job *job)
 }
 
 /* A step that changes something: not repeated when it may have been done. */
-static bool step(struct lineage *l, size_t i, kw_member_op *op, void *arg)
+bool lineage_step(struct lineage *l, size_t i, kw_member_op *op, void *arg)
 {
     const struct kw_job job = {.op = op, .arg = arg, .user = true, .once = true};
     return run_job(l, i, &job);
@@ -214,7 +215,7 @@ static struct kw_rv do_change(struct kw_lease *lease, struct kw_cmk *cmk, void *
 bool lineage_change_in(struct lineage *l, size_t i, uint32_t version, const struct kw_custody_state *to)
 {
     struct change c = {version, to};
-    return step(l, i, do_change, &c);
+    return lineage_step(l, i, do_change, &c);
 }
 
 bool lineage_change(struct lineage *l, uint32_t version, const struct kw_custody_state *to)
@@ -254,7 +255,14 @@ bool lineage_agrees(struct lineage *l, size_t i, uint32_t version, bool *agrees)
 
 bool lineage_destroy(struct lineage *l, uint32_t version)
 {
-    return lineage_change(l, version, NULL);
+    uint8_t lineage[KW_LINEAGE_SIZE];
+    const struct kw_cmk_entry *e = lineage_any(l, version);
+    bool rsa = e != NULL && e->version.type == CKK_RSA;
+    if (rsa) {
+        memcpy(lineage, e->version.lineage, sizeof lineage);
+    }
+    bool gone = lineage_change(l, version, NULL);
+    return gone && rsa && lineage_highest(l) == 0 ? stamp_end(l, lineage) : gone;
 }
 
 struct kw_custody_state lineage_usable(const struct lineage *l, uint32_t version)
@@ -327,7 +335,7 @@ static void say_work(const struct lineage *l, const struct making *m)
 static bool make_alone(struct lineage *l, struct making *m)
 {
     say_work(l, m);
-    bool ok = step(l, 0, do_generate, m);
+    bool ok = lineage_step(l, 0, do_generate, m);
     progress_end();
     return ok;
 }
@@ -336,7 +344,7 @@ static bool make_alone(struct lineage *l, struct making *m)
 static bool replicate(struct lineage *l, struct making *m)
 {
     say_work(l, m);
-    bool ok = step(l, 0, do_begin, m);
+    bool ok = lineage_step(l, 0, do_begin, m);
     progress_end();
     if (!ok) {
         return false;
@@ -344,10 +352,10 @@ static bool replicate(struct lineage *l, struct making *m)
     for (size_t i = 0; ok && i < l->slot->token_count; i++) {
         progress_say("version %u: transport key in token %s (%zu of %zu)", m->plan.version, l->slot->tokens[i]->name, i + 1,
                      l->slot->token_count);
-        ok = step(l, i, do_prepare, m) && step(l, 0, do_send, m) && step(l, i, do_receive, m);
+        ok = lineage_step(l, i, do_prepare, m) && lineage_step(l, 0, do_send, m) && lineage_step(l, i, do_receive, m);
     }
     progress_end();
-    return step(l, 0, do_end, m) && ok;
+    return lineage_step(l, 0, do_end, m) && ok;
 }
 
 static bool make_plan(const struct lineage *l, uint32_t version, struct type type, struct making *m)
@@ -408,7 +416,7 @@ bool lineage_confirm(struct lineage *l, uint32_t version)
             command_say("slot %s: token %s does not show the new version as its peers do", l->slot->name, l->slot->tokens[i]->name);
             return false;
         }
-        if (!step(l, i, do_verify, &v)) {
+        if (!lineage_step(l, i, do_verify, &v)) {
             return false;
         }
         if (!v.same) {
@@ -449,7 +457,7 @@ static bool make(struct lineage *l, uint32_t version, struct type type, const st
         return false;
     }
     bool made = l->slot->token_count > 1 ? replicate(l, &m) : make_alone(l, &m);
-    if (!made || !lineage_confirm(l, version)) {
+    if (!made || !lineage_confirm(l, version) || !stamp_ensure(l, false)) {
         return lineage_take_back(l, version);
     }
     return lineage_activate(l, version); /* once a broker may have used it, nothing is taken back */

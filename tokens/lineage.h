@@ -22,6 +22,9 @@ struct lineage {
     struct kw_snapshot *snapshots[KW_CONFIG_MEMBERS_MAX]; /* of each token, as last read */
 };
 
+/* One thing in token i, under a lease of the logged-in user; says why it failed. */
+bool lineage_step(struct lineage *l, size_t i, kw_member_op *op, void *arg);
+
 /* Every token of the slot must be reachable, else nothing is opened. */
 bool lineage_open(struct command *c, const char *slot, struct lineage *l);
 void lineage_close(struct lineage *l);

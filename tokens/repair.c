@@ -3,6 +3,7 @@
 
 #include "lineage.h"
 #include "show.h"
+#include "stamp.h"
 
 /* How far a state is from use; the furthest one of all tokens wins, because taking a key away must not be undone by a crash. */
 static int restraint(const struct kw_version *v)
@@ -143,6 +144,7 @@ int verb_repair(struct command *c, int argc, char **argv)
         ok = repair_version(&l, versions[i]) && ok;
     }
     ok = ok && lineage_retire_older(&l, true); /* an interrupted rotation leaves two active versions */
+    ok = ok && stamp_ensure(&l, true);
     const struct kw_config_slot *slot = l.slot;
     lineage_close(&l);
     return ok ? show_slot(c, slot, o.json) : FAILED;

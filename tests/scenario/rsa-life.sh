@@ -29,7 +29,9 @@ for slot in one two; do
     equal "$(halves $slot 1)" '' "$slot: both halves are gone"
 done
 "$witness" list "$vendor" "$pin" eu-1 eu-2 eu-3 >"$work/output"
-equal "$(wc -l <"$work/output")" 6 'three tokens hold two objects each: no transport key, nothing else'
+equal "$(wc -l <"$work/output")" 9 'three tokens hold two halves and an origin key each: no transport key, nothing else'
+equal "$(grep -cE '^eu-. class=4 label=(one|two)/origin 0 id=6b77[0-9a-f]{20} -- signs$' "$work/output")" 3 'which only signs and may not leave'
+sed -i '/class=4/d' "$work/output"
 equal "$(awk 'NF > 6' "$work/output")" '' 'no private half may leave, and none does anything but unwrap'
 equal "$(awk '{ print substr($5, 52) }' "$work/output" | sort -u | wc -l)" 2 'of two keys'
 equal "$(field one 2 origin) $(field two 2 origin)" 'generated replicated' 'the origin is told'

@@ -169,6 +169,8 @@ static const struct {
      {{5, "[slot t] and [slot s] (line 3) would see each other's keys"}}},
     {"a key that is the label of data keys", TOKEN_A SLOT_S "[slot t]\ntokens = a\nkey = s/data\n",
      {{5, "the other's label of data keys"}}},
+    {"a key that is the label of an origin key", TOKEN_A SLOT_S "[slot t]\ntokens = a\nkey = s/origin\n",
+     {{5, "the other's label of data keys"}}},
     {"the same the other way round", TOKEN_A SLOT_S "key = t/data\n[slot t]\ntokens = a\n",
      {{6, "the other's label of data keys"}}},
 
