@@ -187,7 +187,6 @@ struct kw_rv kw_origin_receive(struct kw_lease *lease, const struct kw_custody_r
 {
     CK_RSA_PKCS_OAEP_PARAMS params;
     CK_MECHANISM mechanism = kw_rsa_oaep(CKM_SHA_1, &params);
-    const struct kw_parcel_wrapped w = {&mechanism, receiver->private_key, blob->bytes, blob->len};
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     CK_RV rv = CKR_GENERAL_ERROR;
     char label[LABEL_MAX];
@@ -198,7 +197,7 @@ struct kw_rv kw_origin_receive(struct kw_lease *lease, const struct kw_custody_r
     for (int fences = 1; fences >= 0; fences--) {
         struct kw_template t = {0};
         origin_template(&t, owner, label, fences);
-        rv = lease->call->C_UnwrapKey(lease->session, w.mechanism, w.key, w.bytes, w.len, t.items, t.count, &key);
+        rv = lease->call->C_UnwrapKey(lease->session, &mechanism, receiver->private_key, blob->bytes, blob->len, t.items, t.count, &key);
         if (!kw_parcel_is_about_template(rv)) {
             break;
         }
