@@ -24,7 +24,6 @@ struct name {
 
 static void add_name(struct kw_template *t, const struct name *n)
 {
-    kw_template_bool(t, CKA_MODIFIABLE, 1); /* the state lives in the attributes */
     kw_template_bytes(t, CKA_LABEL, n->label, n->label_len);
     kw_template_bytes(t, CKA_ID, n->id, KW_CMK_RSA_ID);
 }
@@ -35,6 +34,7 @@ static void add_fences(struct kw_template *t, int fences, struct kw_template *in
 {
     static CK_MECHANISM_TYPE allowed[] = {CKM_RSA_PKCS_OAEP, CKM_RSA_AES_KEY_WRAP};
     if (fences >= 1) {
+        kw_template_bool(t, CKA_MODIFIABLE, 1); /* which it is anyway: the state lives in the attributes */
         kw_template_bool(t, CKA_COPYABLE, 0);
         kw_template_bool(t, recover, 0);
     }
@@ -221,6 +221,22 @@ static struct kw_rv unwrap_private(struct kw_lease *lease, const struct kw_wrapp
     return kw_lease_check(lease, rv, "C_UnwrapKey");
 }
 
+/* NSS gives a private key that it unwraps DECRYPT and SIGN, whatever the template says (HSM-FACTS rule 1): they are taken away, and what is not
+ * taken away is found when the halves are read back. */
+static struct kw_rv take_away(struct kw_lease *lease, CK_OBJECT_HANDLE key)
+{
+    bool so = false;
+    struct kw_template t = {0};
+    struct kw_rv r = kw_parcel_holds(lease, key, private_half, PRIVATE_HALF, &so);
+    if (kw_ok(r) && !so) {
+        kw_template_bool(&t, CKA_DECRYPT, 0);
+        kw_template_bool(&t, CKA_SIGN, 0);
+        kw_template_bool(&t, CKA_DERIVE, 0);
+        (void)lease->call->C_SetAttributeValue(lease->session, key, t.items, t.count);
+    }
+    return r;
+}
+
 struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, const struct kw_custody_plan *plan,
                               const uint8_t *id)
 {
@@ -231,7 +247,10 @@ struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_wrapped *w
     if (!kw_ok(r)) {
         return r;
     }
-    r = kw_rsa_read(lease, pair[1], &numbers);
+    r = take_away(lease, pair[1]);
+    if (kw_ok(r)) {
+        r = kw_rsa_read(lease, pair[1], &numbers);
+    }
     if (kw_ok(r)) {
         r = create_public(lease, &n, &numbers, true, &pair[0]);
     }
@@ -284,10 +303,7 @@ struct kw_rv kw_halves_change(struct kw_lease *lease, const struct kw_cmk_entry 
     if (e->public_handle != CK_INVALID_HANDLE) {
         return set_half(lease, e->public_handle, use[0], id);
     }
-    if (id != NULL) {
-        return make_public(lease, e, to->wrap, id);
-    }
-    return to->wrap ? KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "the key has no public half in the token, so it cannot wrap") : KW_OK;
+    return id == NULL ? KW_OK : make_public(lease, e, to->wrap, id); /* an adopted key without one never wraps */
 }
 
 struct kw_rv kw_halves_destroy(struct kw_lease *lease, const struct kw_cmk_entry *e)
@@ -301,6 +317,9 @@ struct kw_rv kw_halves_destroy(struct kw_lease *lease, const struct kw_cmk_entry
 
 struct kw_rv kw_halves_agree(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *agree)
 {
-    *agree = e->public_handle != CK_INVALID_HANDLE;
-    return *agree ? is_so(lease, e->public_handle, (struct kw_parcel_flag){CKA_WRAP, e->may_wrap}, e->ours ? e->full_id : NULL, agree) : KW_OK;
+    if (e->public_handle == CK_INVALID_HANDLE) {
+        *agree = !e->ours;
+        return KW_OK;
+    }
+    return is_so(lease, e->public_handle, (struct kw_parcel_flag){CKA_WRAP, e->may_wrap}, e->ours ? e->full_id : NULL, agree);
 }

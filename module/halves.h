@@ -17,7 +17,7 @@ KW_MUST_USE struct kw_rv kw_halves_generate(struct kw_lease *lease, const struct
 KW_MUST_USE struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_wrapped *w,
                                           const struct kw_custody_plan *plan, const uint8_t *id);
 
-/* Gives both halves the state and the CKA_ID (NULL: as it is) and reads them back. */
+/* Gives both halves the state and the CKA_ID (NULL: as it is, and a public half that is not there is not made) and reads them back. */
 KW_MUST_USE struct kw_rv kw_halves_change(struct kw_lease *lease, const struct kw_cmk_entry *e, const struct kw_custody_state *to,
                                           const uint8_t *id);
 

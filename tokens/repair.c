@@ -46,7 +46,7 @@ static bool examine(struct lineage *l, uint32_t version, struct finding *out)
         }
         f.present++;
         f.halved |= !agrees;
-        f.lost += e->version.type == CKK_RSA && e->public_handle == CK_INVALID_HANDLE;
+        f.lost += e->version.type == CKK_RSA && e->ours && e->public_handle == CK_INVALID_HANDLE;
         f.due += e->version.state == KW_STATE_PENDING && e->version.purge <= lineage_today();
         if (e->version.purge == KW_CMK_UNFINISHED) {
             f.unfinished++;
@@ -64,7 +64,7 @@ static bool examine(struct lineage *l, uint32_t version, struct finding *out)
  * the public one not yet. */
 static enum kw_state state_for(const struct lineage *l, const struct kw_version *most)
 {
-    bool halfway = most->type == CKK_RSA && most->state == KW_STATE_RETIRED && most->version == lineage_highest(l);
+    bool halfway = most->type == CKK_RSA && most->origin != KW_ORIGIN_UNKNOWN && most->state == KW_STATE_RETIRED && most->version == lineage_highest(l);
     return halfway ? KW_STATE_ACTIVE : most->state;
 }
 

@@ -157,7 +157,7 @@ static bool judge_rows(struct survey *s)
         const struct kw_version *v = &s->rows[i].version;
         newest = newest == NULL || v->version > newest->version ? v : newest;
     }
-    if (newest != NULL && newest->type == CKK_RSA && newest->state == KW_STATE_RETIRED) {
+    if (newest != NULL && newest->type == CKK_RSA && newest->origin != KW_ORIGIN_UNKNOWN && newest->state == KW_STATE_RETIRED) {
         problem(s, "slot %s: version %u is the newest but retired, a change was interrupted; `keyward repair %s` makes it active",
                 s->slot->name, newest->version, s->slot->name);
     }
