@@ -71,9 +71,10 @@ static struct kw_rv new_name(struct kw_dek *dek)
     return KW_OK;
 }
 
-/* Class, type and every bit stated (HSM-FACTS rule 1). */
+/* Begins a template: class, type and every bit stated (HSM-FACTS rule 1). */
 static void base_template(struct kw_template *t, const struct kw_dek_spec *s)
 {
+    t->count = 0; /* and what has not been put there is never looked at */
     kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
     kw_template_ulong(t, CKA_KEY_TYPE, s->type);
     kw_template_bool(t, CKA_TOKEN, s->token);
@@ -150,7 +151,7 @@ struct kw_rv kw_dek_generate(struct kw_lease *lease, const struct kw_dek_owner *
 {
     CK_MECHANISM mechanism = {dek->spec.type == CKK_AES ? CKM_AES_KEY_GEN : CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    struct kw_template t = {0};
+    struct kw_template t;
     struct tag tag;
     struct kw_rv r = begin_named(&t, owner, dek, &tag);
     if (!kw_ok(r)) {
@@ -165,7 +166,7 @@ struct kw_rv kw_dek_import(struct kw_lease *lease, const struct kw_dek_owner *ow
                            struct kw_dek *dek)
 {
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    struct kw_template t = {0};
+    struct kw_template t;
     struct tag tag;
     struct kw_rv r = begin_named(&t, owner, dek, &tag);
     if (!kw_ok(r)) {
@@ -179,7 +180,7 @@ struct kw_rv kw_dek_import(struct kw_lease *lease, const struct kw_dek_owner *ow
 struct kw_rv kw_dek_lend(struct kw_lease *lease, const struct kw_dek *dek, CK_OBJECT_HANDLE *handle)
 {
     CK_OBJECT_HANDLE h = CK_INVALID_HANDLE;
-    struct kw_template t = {0};
+    struct kw_template t;
     base_template(&t, &dek->spec);
     kw_template_bytes(&t, CKA_VALUE, kw_secret_peek(dek->value), kw_secret_len(dek->value));
     CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &h);
@@ -240,7 +241,7 @@ static struct kw_rv unwrap_to_memory(struct kw_lease *lease, const struct kw_dek
 {
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct kw_secret *value = NULL;
-    struct kw_template t = {0};
+    struct kw_template t;
     base_template(&t, &dek->spec);
     struct kw_rv r = unwrap_object(lease, blob, &t, &handle);
     if (!kw_ok(r)) {
@@ -268,7 +269,7 @@ static struct kw_rv measure(struct kw_lease *lease, const struct kw_dek_blob *bl
 {
     const struct kw_dek_spec plain = {.type = type, .extractable = true};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    struct kw_template t = {0};
+    struct kw_template t;
     base_template(&t, &plain);
     struct kw_rv r = unwrap_object(lease, blob, &t, &handle);
     if (!kw_ok(r)) {
@@ -288,7 +289,7 @@ static struct kw_rv unwrap_to_token(struct kw_lease *lease, const struct kw_dek_
                                     const struct kw_dek_blob *blob, struct kw_dek *dek)
 {
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-    struct kw_template t = {0};
+    struct kw_template t;
     struct tag tag;
     size_t len = blob->range.most;
     struct kw_rv r = blob->range.least == len ? KW_OK : measure(lease, blob, dek->spec.type, &len);

@@ -172,7 +172,7 @@ static struct kw_rv unwrap_key(struct kw_session *s, const struct kw_scheme *sch
                                struct kw_template_in template, CK_OBJECT_HANDLE *key)
 {
     const struct kw_making_of of = {KW_MAKING_UNWRAP, CK_UNAVAILABLE_INFORMATION, s->slot->config->sealed};
-    struct kw_dek_request request = {0};
+    struct kw_dek_request request;
     struct kw_object_view cmk = {0};
     struct kw_rv r = kw_policy_data_key(&of, template.items, template.count, &request);
     if (kw_ok(r) && request.spec.token && !s->rw) {

@@ -8,6 +8,8 @@
 static const CK_ULONG lengths[] = {
     0,
     1,
+    3,
+    4,
     7,
     8,
     15,
