@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -20,17 +19,11 @@ enum {
     SLOTS_MOST = 4096      /* of a vendor's module */
 };
 
-unsigned kw_connection_jitter(unsigned below)
-{
-    unsigned n = below / 2;
-    (void)!getrandom(&n, sizeof n, GRND_NONBLOCK);
-    return n % below;
-}
-
 struct kw_rv kw_backing_new(const struct kw_config_token *config, struct kw_backing **out)
 {
     struct kw_backing *b = calloc(1, sizeof *b);
-    if (b == NULL) {
+    if (b == NULL || (b->pool = calloc(config->sessions, sizeof *b->pool)) == NULL) {
+        free(b);
         return KW_FAIL(CKR_HOST_MEMORY, "no memory for a backing token");
     }
     b->config = config;
@@ -62,7 +55,7 @@ static void disconnect_locked(struct kw_backing *b)
 
 struct kw_rv kw_connection_claim(struct kw_backing *b)
 {
-    struct timespec until = kw_clock_in(KW_BACKING_WAIT_MS);
+    struct timespec until = kw_clock_in(b->config->wait_ms);
     while (b->exclusive) {
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0 && b->exclusive) {
             return KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
@@ -93,6 +86,14 @@ void kw_backing_problem(struct kw_backing *b, char *out, size_t size)
     pthread_mutex_lock(&b->lock);
     (void)snprintf(out, size, "%s", b->problem);
     pthread_mutex_unlock(&b->lock);
+}
+
+long kw_backing_rest(struct kw_backing *b)
+{
+    pthread_mutex_lock(&b->lock);
+    long ms = b->connected || b->failures == 0 ? 0 : -kw_clock_since(&b->retry_at);
+    pthread_mutex_unlock(&b->lock);
+    return ms > 0 ? ms : 0;
 }
 
 /* Looks for the one token that the URI names. CKR_TOKEN_NOT_PRESENT: none; CKR_TOKEN_NOT_RECOGNIZED: several. */
@@ -143,7 +144,7 @@ static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST 
         kw_vendor_leave(b->vendor);
         struct kw_rv ended = kw_vendor_end_epoch(b->vendor, *epoch);
         if (kw_ok(ended)) {
-            (void)usleep(1000 + kw_connection_jitter(20000));
+            (void)usleep(1000 + kw_clock_jitter(20000));
         }
         struct kw_rv r = kw_vendor_enter(b->vendor, f, epoch);
         if (!kw_ok(r)) {
@@ -161,7 +162,7 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
     const struct kw_config_token *c = b->config;
     long ms = BACKOFF_MS << (b->failures < BACKOFF_DOUBLE ? b->failures : BACKOFF_DOUBLE);
     b->failures++;
-    b->retry_at = kw_clock_in(ms - (long)kw_connection_jitter((unsigned)ms / 4 + 1));
+    b->retry_at = kw_clock_in(ms - (long)kw_clock_jitter((unsigned)ms / 4 + 1));
     (void)snprintf(sentence, sizeof sentence,
                    rv == CKR_TOKEN_NOT_RECOGNIZED
                        ? "token %s: its uri fits more than one token of %s; add serial= to the uri (pkcs11-tool -L)"
@@ -300,7 +301,7 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
     bool again = true;
     for (unsigned i = 0; again && i < REACH_TRIES; i++) {
         if (i > 0) {
-            (void)usleep(1000 + kw_connection_jitter(20000));
+            (void)usleep(1000 + kw_clock_jitter(20000));
         }
         again = false;
         r = reach_once(b, info, &again);
@@ -313,20 +314,9 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
     return r;
 }
 
-/* A session: an idle one, a new one, or one that somebody gives back within KW_BACKING_WAIT_MS. The lock is held; given up meanwhile. */
-static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
+/* C_OpenSession. The lock is held; given up meanwhile. */
+static CK_RV open_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
-    struct timespec until = {0};
-    while (b->draining || (b->idle == 0 && b->open >= KW_BACKING_POOL)) {
-        until = until.tv_sec == 0 ? kw_clock_in(KW_BACKING_WAIT_MS) : until;
-        if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
-            return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
-        }
-    }
-    if (b->idle > 0) {
-        *session = b->pool[--b->idle];
-        return KW_OK;
-    }
     CK_SLOT_ID slot = b->slot;
     CK_SESSION_HANDLE fresh = CK_INVALID_HANDLE;
     b->open++;
@@ -338,13 +328,42 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
     pthread_mutex_lock(&b->lock);
     if (rv == CKR_OK) {
         *session = fresh;
-        return KW_OK;
+        return rv;
     }
     b->open--;
     (void)pthread_cond_broadcast(&b->changed);
     kw_log(KW_LOG_WARNING, "token %s: C_OpenSession answers %s (0x%lx)", b->config->name, kw_error_name(rv), rv);
-    if (kw_error_class(rv) == KW_CLASS_CAPACITY) {
-        return KW_FAIL(CKR_DEVICE_MEMORY, "the backing token gives no more sessions");
+    return rv;
+}
+
+/* A session: an idle one, a new one, or one that somebody gives back within config->wait_ms. A token that gives no more has a limit of its own
+ * below ours: then, too, one of those that are open is waited for. The lock is held; given up meanwhile. */
+static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
+{
+    struct timespec until = {0};
+    bool full = false;
+    for (;;) {
+        while (b->draining || (b->idle == 0 && (b->open >= b->config->sessions || (full && b->open > 0)))) {
+            until = until.tv_sec == 0 ? kw_clock_in(b->config->wait_ms) : until;
+            if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
+                return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
+            }
+        }
+        if (b->idle > 0) {
+            *session = b->pool[--b->idle];
+            return KW_OK;
+        }
+        CK_RV rv = open_session_locked(b, f, session);
+        if (rv == CKR_OK) {
+            return KW_OK;
+        }
+        if (kw_error_class(rv) != KW_CLASS_CAPACITY) {
+            break;
+        }
+        if (full || b->open == 0) {
+            return KW_FAIL(CKR_DEVICE_MEMORY, "the backing token gives no more sessions");
+        }
+        full = true;
     }
     disconnect_locked(b);
     return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
@@ -397,6 +416,24 @@ struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *
     return kw_ok(r) ? lease_once(b, user, lease) : r;
 }
 
+/* A session was lost: those that lie idle are gone with it, or soon would be. Without a session there is no login, and the handles of private
+ * objects are dead (HSM-FACTS rule 8). The lock is held; given up meanwhile. */
+static void lose_sessions_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f)
+{
+    while (b->idle > 0) {
+        CK_SESSION_HANDLE idle = b->pool[--b->idle];
+        pthread_mutex_unlock(&b->lock);
+        (void)f->C_CloseSession(idle);
+        pthread_mutex_lock(&b->lock);
+        b->open--;
+    }
+    if (b->open == 0) {
+        b->logged_in = false;
+        b->epoch++;
+        kw_recall_clear(&b->recall);
+    }
+}
+
 void kw_backing_return(struct kw_lease *lease)
 {
     struct kw_backing *b = lease->backing;
@@ -406,6 +443,12 @@ void kw_backing_return(struct kw_lease *lease)
     unsigned long vendor_epoch = b->vendor_epoch;
     bool current = b->connected && b->epoch == lease->epoch;
     bool keep = current && class != KW_CLASS_SESSION && class != KW_CLASS_DEVICE;
+    if (!keep && class != KW_CLASS_DEVICE) {
+        pthread_mutex_unlock(&b->lock);
+        (void)lease->call->C_CloseSession(lease->session);
+        pthread_mutex_lock(&b->lock);
+        current = current && b->epoch == lease->epoch;
+    }
     if (keep) {
         b->pool[b->idle++] = lease->session;
     } else {
@@ -414,14 +457,14 @@ void kw_backing_return(struct kw_lease *lease)
     if (current && class == KW_CLASS_LOGIN) {
         b->logged_in = false;
     }
+    if (current && class == KW_CLASS_SESSION) {
+        lose_sessions_locked(b, lease->call);
+    }
     if (current && class == KW_CLASS_DEVICE) {
         disconnect_locked(b);
     }
     (void)pthread_cond_broadcast(&b->changed);
     pthread_mutex_unlock(&b->lock);
-    if (!keep && class != KW_CLASS_DEVICE) {
-        (void)lease->call->C_CloseSession(lease->session);
-    }
     kw_vendor_leave(b->vendor);
     if (current && class == KW_CLASS_DEVICE) {
         give_up(b, vendor_epoch, kw_error_name(lease->failure));
@@ -459,6 +502,7 @@ void kw_backing_free(struct kw_backing *b)
     kw_secret_free(b->pin);
     (void)pthread_mutex_destroy(&b->lock);
     (void)pthread_cond_destroy(&b->changed);
+    free(b->pool);
     free(b);
 }
 
@@ -470,6 +514,20 @@ struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name)
     lease->failure = rv;
     kw_log(KW_LOG_DEBUG, "token %s: %s answers %s (0x%lx)", lease->backing->config->name, name, kw_error_name(rv), rv);
     return KW_FAIL(kw_error_translate(rv), "the backing token refused a call");
+}
+
+struct kw_rv kw_lease_confirm(struct kw_lease *lease)
+{
+    CK_TOKEN_INFO token;
+    CK_SESSION_INFO session;
+    if (lease->call->C_GetTokenInfo(kw_lease_slot(lease), &token) != CKR_OK) {
+        return kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_GetTokenInfo");
+    }
+    CK_RV rv = lease->call->C_GetSessionInfo(lease->session, &session);
+    if (rv == CKR_OK && session.state != CKS_RW_USER_FUNCTIONS && session.state != CKS_RO_USER_FUNCTIONS) {
+        rv = CKR_USER_NOT_LOGGED_IN;
+    }
+    return kw_lease_check(lease, rv, "C_GetSessionInfo");
 }
 
 CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8])

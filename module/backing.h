@@ -71,6 +71,9 @@ KW_MUST_USE struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *i
 /* Why the token was not reached last time, a sentence with what to do; copied to out[size]. Empty when it was. */
 void kw_backing_problem(struct kw_backing *b, char *out, size_t size);
 
+/* Milliseconds until a token that was not reached may be looked for again; 0: at once. Before that every lease is refused. */
+long kw_backing_rest(struct kw_backing *b);
+
 /* Logs in with `pin`, or with the configured source when pin is NULL, and counts one more user of the login. Once the token is logged in, a
  * PIN is compared (constant time) with the one that worked and not sent. A wrong PIN is sent once per process and value; FINAL_TRY
  * and LOCKED refuse before trying (CKR_PIN_LOCKED). CKR_PIN_*, CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_ERROR. */
@@ -84,7 +87,7 @@ void kw_backing_logout(struct kw_backing *b);
 KW_MUST_USE struct kw_rv kw_backing_reconnect(struct kw_backing *b);
 
 /* A lease. `user`: logged in (CKR_USER_NOT_LOGGED_IN when nobody has called kw_backing_login); a login that the token has
- * lost is made again with the PIN that worked. Waits at most 5 s for a session of the pool, then CKR_DEVICE_MEMORY. */
+ * lost is made again with the PIN that worked. Waits at most the token's `wait` for a session of the pool, then CKR_DEVICE_MEMORY. */
 KW_MUST_USE struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *lease);
 
 /* Gives the session back. If lease->failure says that the session, the login or the connection is gone, it is closed and the next lease
@@ -93,6 +96,9 @@ void kw_backing_return(struct kw_lease *lease);
 
 /* The answer rv of the vendor's function `name`, as ours: CKR_OK, or an error that is also kept in lease->failure. */
 KW_MUST_USE struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name);
+
+/* Whether the token is there and the session logged in: nothing else tells "there is no such key" from "you see no keys". KW_OK, or the failure. */
+KW_MUST_USE struct kw_rv kw_lease_confirm(struct kw_lease *lease);
 
 /* The vendor handle of a name (`key`, 8 bytes) found earlier in this lease's epoch, or CK_INVALID_HANDLE. */
 CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8]);

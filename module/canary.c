@@ -7,15 +7,6 @@
 
 static const uint8_t plain[16] = "keyward canary 1";
 
-struct kw_rv kw_canary_token_is_well(struct kw_lease *lease)
-{
-    CK_TOKEN_INFO info;
-    if (lease->call->C_GetTokenInfo(kw_lease_slot(lease), &info) != CKR_OK) {
-        return kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_GetTokenInfo");
-    }
-    return KW_OK;
-}
-
 /* What the canary holds, as a session object. */
 static void session_template(struct kw_template *t)
 {
@@ -80,7 +71,7 @@ static struct kw_rv open_wrapped(struct kw_lease *lease, const struct wrapping *
     CK_RV rv = kw_unwrap(lease, &wrapped, &t, &key);
     *same = false;
     if (kw_error_class(rv) == KW_CLASS_AMBIGUOUS) {
-        return kw_canary_token_is_well(lease);
+        return kw_lease_confirm(lease);
     }
     struct kw_rv r = kw_lease_check(lease, rv, "C_UnwrapKey");
     if (!kw_ok(r)) {

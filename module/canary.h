@@ -34,7 +34,4 @@ KW_MUST_USE struct kw_rv kw_canary_open(struct kw_lease *lease, CK_OBJECT_HANDLE
 /* Whether the private half opens, with OAEP of this hash, what OpenSSL encrypted to its own modulus: what a hash is proven with (probe.h). */
 KW_MUST_USE struct kw_rv kw_canary_opens(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, CK_MECHANISM_TYPE hash, bool *opens);
 
-/* CKR_DEVICE_REMOVED with lease->failure set when the token does not answer: what looked like an answer was an outage. */
-KW_MUST_USE struct kw_rv kw_canary_token_is_well(struct kw_lease *lease);
-
 #endif

@@ -1,5 +1,7 @@
 #include "clock.h"
 
+#include <sys/random.h>
+
 struct timespec kw_clock_in(long ms)
 {
     struct timespec t;
@@ -36,4 +38,11 @@ void kw_clock_cond_init(pthread_cond_t *cond)
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(cond, &attr);
     (void)pthread_condattr_destroy(&attr);
+}
+
+unsigned kw_clock_jitter(unsigned below)
+{
+    unsigned n = below / 2;
+    (void)!getrandom(&n, sizeof n, GRND_NONBLOCK);
+    return n % below;
 }

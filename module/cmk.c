@@ -412,7 +412,7 @@ static struct kw_rv read_snapshot(struct kw_lease *lease, struct kw_cmk *c, stru
     struct kw_snapshot *s = NULL;
     struct kw_rv r = find_handles(lease, c->label, handles, &count);
     if (kw_ok(r) && count == 0) {
-        r = kw_canary_token_is_well(lease);
+        r = kw_lease_confirm(lease); /* either none was made, or the token or the login is gone */
     }
     if (!kw_ok(r)) {
         return r;

@@ -99,6 +99,45 @@ static void set_weak(void *context, const struct kw_inifile_value *value)
     b->token->accepts_weak = strcmp(value->text, "yes") == 0;
 }
 
+/* A decimal number from `low` to `high` with a unit behind it; false when it is none. */
+static bool read_number(const char *text, const char *unit, unsigned long low, unsigned long high, unsigned long *out)
+{
+    char *end = NULL;
+    if (text[0] < '0' || text[0] > '9' || strlen(text) > 9) {
+        return false;
+    }
+    unsigned long n = strtoul(text, &end, 10);
+    if (strcmp(end, unit) != 0 || n < low || n > high) {
+        return false;
+    }
+    *out = n;
+    return true;
+}
+
+static void set_sessions(void *context, const struct kw_inifile_value *value)
+{
+    struct build *b = context;
+    unsigned long n = 0;
+    if (!read_number(value->text, "", 1, KW_CONFIG_SESSIONS_MAX, &n)) {
+        kw_inifile_problem(b->file, value->line, "sessions = %s: write a number from 1 to %d", value->text, KW_CONFIG_SESSIONS_MAX);
+        return;
+    }
+    b->token->sessions = (unsigned)n;
+}
+
+static void set_wait(void *context, const struct kw_inifile_value *value)
+{
+    struct build *b = context;
+    unsigned long n = 0;
+    if (read_number(value->text, "s", 1, KW_CONFIG_WAIT_MAX_MS / 1000, &n)) {
+        n *= 1000;
+    } else if (!read_number(value->text, "ms", 1, KW_CONFIG_WAIT_MAX_MS, &n)) {
+        kw_inifile_problem(b->file, value->line, "wait = %s: write a time up to 60s, such as 5s or 500ms", value->text);
+        return;
+    }
+    b->token->wait_ms = (long)n;
+}
+
 static void set_tenant(void *context, const struct kw_inifile_value *value)
 {
     struct build *b = context;
@@ -183,6 +222,16 @@ static void set_data_keys(void *context, const struct kw_inifile_value *value)
     b->slot->sealed = strcmp(value->text, "sealed") == 0;
 }
 
+static void set_spread(void *context, const struct kw_inifile_value *value)
+{
+    struct build *b = context;
+    if (strcmp(value->text, "yes") != 0 && strcmp(value->text, "no") != 0) {
+        kw_inifile_problem(b->file, value->line, "spread = %s: write yes or no", value->text);
+        return;
+    }
+    b->slot->spread = strcmp(value->text, "yes") == 0;
+}
+
 static void set_mechanisms(void *context, const struct kw_inifile_value *value)
 {
     struct build *b = context;
@@ -211,6 +260,8 @@ static const struct kw_inifile_key token_keys[] = {
     {"geo", KW_INIFILE_NO_JOIN, false, set_token_geo},
     {"init", KW_INIFILE_NO_JOIN, false, set_init},
     {"accept-weak-token", KW_INIFILE_NO_JOIN, false, set_weak},
+    {"sessions", KW_INIFILE_NO_JOIN, false, set_sessions},
+    {"wait", KW_INIFILE_NO_JOIN, false, set_wait},
 };
 static const struct kw_inifile_key slot_keys[] = {
     {"tenant", KW_INIFILE_NO_JOIN, false, set_tenant},
@@ -218,6 +269,7 @@ static const struct kw_inifile_key slot_keys[] = {
     {"key", KW_INIFILE_NO_JOIN, false, set_key},
     {"tokens", KW_INIFILE_LIST, true, set_tokens},
     {"data-keys", KW_INIFILE_NO_JOIN, false, set_data_keys},
+    {"spread", KW_INIFILE_NO_JOIN, false, set_spread},
     {"mechanisms", KW_INIFILE_LIST, false, set_mechanisms},
 };
 #define COUNT(rows) (sizeof(rows) / sizeof(rows)[0])
@@ -275,6 +327,8 @@ static void build_token(struct build *b)
 {
     b->token = &b->config->tokens[b->config->token_count++];
     b->token->line = b->section->line;
+    b->token->sessions = KW_CONFIG_SESSIONS;
+    b->token->wait_ms = KW_CONFIG_WAIT_MS;
     memcpy(b->token->name, b->section->name, sizeof b->token->name);
     kw_inifile_apply(b->section, b);
 }

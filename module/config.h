@@ -19,7 +19,11 @@ enum {
     KW_CONFIG_NAME_MAX = 32,   /* slot and token names: CK_TOKEN_INFO.label is 32 bytes; [A-Za-z0-9][A-Za-z0-9._-]* */
     KW_CONFIG_SLOTS_MAX = 1024,
     KW_CONFIG_TOKENS_MAX = 256,
-    KW_CONFIG_MEMBERS_MAX = 8  /* tokens of one slot */
+    KW_CONFIG_MEMBERS_MAX = 8, /* tokens of one slot */
+    KW_CONFIG_SESSIONS = 8,    /* default of `sessions =` */
+    KW_CONFIG_SESSIONS_MAX = 1024,
+    KW_CONFIG_WAIT_MS = 5000,  /* default of `wait =` */
+    KW_CONFIG_WAIT_MAX_MS = 60000
 };
 
 /* Which mechanisms a slot offers. */
@@ -35,6 +39,8 @@ struct kw_config_token {
     char *init;          /* `init =`: the string for the vendor's C_Initialize pReserved, or NULL */
     char *geo;           /* or NULL */
     bool accepts_weak;   /* accept-weak-token = yes: used although it lets keys out or does more with them than they may (capability.h) */
+    unsigned sessions;   /* of this token that Keyward opens at most */
+    long wait_ms;        /* for one of them, and for a connection that another thread makes */
     char *problem;       /* NULL, or the sentence that says why this token cannot be used */
 };
 
@@ -47,6 +53,7 @@ struct kw_config_slot {
     size_t token_count;  /* 1 to KW_CONFIG_MEMBERS_MAX */
     const struct kw_config_token *tokens[KW_CONFIG_MEMBERS_MAX]; /* in order of preference */
     bool sealed;         /* data-keys = sealed */
+    bool spread;         /* spread = yes: the tokens take turns */
     unsigned mechanisms; /* KW_MECHANISMS_*; default all */
 };
 

@@ -14,9 +14,7 @@
 #include "recall.h"
 
 enum {
-    KW_BACKING_POOL = 8,       /* sessions */
-    KW_BACKING_WAIT_MS = 5000, /* for a session of the pool, and for each other */
-    KW_BACKING_PROBLEM = 320   /* bytes of a sentence */
+    KW_BACKING_PROBLEM = 320 /* bytes of a sentence */
 };
 
 struct kw_backing {
@@ -30,7 +28,7 @@ struct kw_backing {
     unsigned long vendor_epoch; /* of the vendor's module, when connected */
     unsigned long epoch;
     CK_SLOT_ID slot;
-    CK_SESSION_HANDLE pool[KW_BACKING_POOL];
+    CK_SESSION_HANDLE *pool; /* config->sessions of them */
     unsigned idle; /* in the pool */
     unsigned open; /* idle and leased */
     unsigned users;
@@ -45,12 +43,9 @@ struct kw_backing {
 };
 
 /* Makes the caller the only one that connects, logs in or logs out; the lock is held, and given up while waiting. CKR_DEVICE_ERROR after
- * KW_BACKING_WAIT_MS. */
+ * config->wait_ms. */
 KW_MUST_USE struct kw_rv kw_connection_claim(struct kw_backing *b);
 void kw_connection_release(struct kw_backing *b);
-
-/* A random number below `below`, for jitter only. */
-unsigned kw_connection_jitter(unsigned below);
 
 /* Logs the lease's token in with `pin`, or compares with the one that worked; NULL: with the one that worked. `trusted`: the PIN needs no
  * proof by the token. Called with the lock held, given up meanwhile. CKR_PIN_*, CKR_USER_NOT_LOGGED_IN, or the token's failure. */

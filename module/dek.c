@@ -252,6 +252,10 @@ static struct kw_rv unwrap_to_memory(struct kw_lease *lease, const struct kw_dek
     if (kw_ok(r)) {
         r = gone;
     }
+    if (kw_ok(r) && kw_secret_len(value) < blob->range.least) {
+        lease->failure = CKR_DEVICE_ERROR;
+        r = KW_FAIL(CKR_DEVICE_ERROR, "the token gives a shorter value than the wrapped key can hold");
+    }
     if (kw_ok(r) && !fits(blob, dek->spec.type, kw_secret_len(value))) {
         r = KW_FAIL(CKR_WRAPPED_KEY_INVALID, "the wrapped key holds no data key of this type");
     }
@@ -374,6 +378,10 @@ struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owne
     if (only.count > 1) {
         kw_log(KW_LOG_ERROR, "token %s: two data keys of %s have one name; neither is used",
                kw_backing_config(lease->backing)->name, owner->label);
+    }
+    r = only.count == 0 ? kw_lease_confirm(lease) : KW_OK;
+    if (!kw_ok(r)) {
+        return r;
     }
     if (only.count != 1) {
         return KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "the data key is not in the token any more");

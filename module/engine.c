@@ -25,7 +25,11 @@ static struct kw_rv open_slot(struct kw_engine *e, size_t slot)
     for (size_t i = 0; i < s->token_count; i++) {
         backings[i] = e->backings[s->tokens[i] - e->config->tokens];
     }
-    return kw_members_new(backings, s->token_count, s->key, &e->slots[slot]);
+    struct kw_rv r = kw_members_new(backings, s->token_count, s->key, &e->slots[slot]);
+    if (kw_ok(r) && s->spread) {
+        kw_members_spread(e->slots[slot]);
+    }
+    return r;
 }
 
 struct kw_rv kw_engine_open(const struct kw_config *config, struct kw_engine **out)
@@ -87,26 +91,24 @@ static struct kw_rv do_offers(struct kw_lease *lease, struct kw_cmk *cmk, void *
 struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
 {
     struct kw_members *m = e->slots[slot];
-    struct kw_rv r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the slot has no backing token");
-    for (size_t i = 0; i < kw_members_count(m); i++) {
-        CK_TOKEN_INFO info;
-        r = kw_backing_reach(kw_members_backing(m, i), &info);
-        if (kw_ok(r)) {
-            *out = (struct kw_engine_token){
-                .hardware = info.hardwareVersion,
-                .firmware = info.firmwareVersion,
-                .min_pin = info.ulMinPinLen,
-                .max_pin = info.ulMaxPinLen,
-                .pin_count_low = (info.flags & CKF_USER_PIN_COUNT_LOW) != 0,
-                .pin_final_try = (info.flags & CKF_USER_PIN_FINAL_TRY) != 0,
-                .pin_locked = (info.flags & CKF_USER_PIN_LOCKED) != 0,
-                .write_protected = (info.flags & CKF_WRITE_PROTECTED) != 0,
-            };
-            const struct kw_job job = {.op = do_offers, .arg = out};
-            return kw_members_run_on(m, i, &job);
-        }
+    CK_TOKEN_INFO info;
+    size_t member = 0;
+    struct kw_rv r = kw_members_reach(m, &info, &member);
+    if (!kw_ok(r)) {
+        return r;
     }
-    return r;
+    *out = (struct kw_engine_token){
+        .hardware = info.hardwareVersion,
+        .firmware = info.firmwareVersion,
+        .min_pin = info.ulMinPinLen,
+        .max_pin = info.ulMaxPinLen,
+        .pin_count_low = (info.flags & CKF_USER_PIN_COUNT_LOW) != 0,
+        .pin_final_try = (info.flags & CKF_USER_PIN_FINAL_TRY) != 0,
+        .pin_locked = (info.flags & CKF_USER_PIN_LOCKED) != 0,
+        .write_protected = (info.flags & CKF_WRITE_PROTECTED) != 0,
+    };
+    const struct kw_job job = {.op = do_offers, .arg = out};
+    return kw_members_run_on(m, member, &job);
 }
 
 bool kw_engine_has_pin_source(const struct kw_engine *e, size_t slot)
@@ -149,7 +151,16 @@ struct arguments {
 static struct kw_rv run(struct kw_engine *e, size_t slot, kw_member_op *op, struct arguments *a)
 {
     a->key = e->config->slots[slot].key;
-    const struct kw_job job = {.op = op, .arg = a, .user = true, .once = a->dek != NULL && !kw_dek_in_memory(&a->dek->spec)};
+    bool makes = a->dek != NULL && !kw_dek_in_memory(&a->dek->spec);
+    bool homed = a->from != NULL || (a->wrapping != NULL && a->wrapping->dek->value == NULL);
+    const struct kw_job job = {
+        .op = op,
+        .arg = a,
+        .user = true,
+        .once = makes,
+        .homed = homed,
+        .anywhere = !makes && !homed && a->each_dek == NULL && a->each_version == NULL,
+    };
     return kw_members_run(e->slots[slot], &job);
 }
 
@@ -209,7 +220,7 @@ static struct kw_rv do_random(struct kw_lease *lease, struct kw_cmk *cmk, void *
 struct kw_rv kw_engine_random(struct kw_engine *e, size_t slot, uint8_t *out, size_t len)
 {
     struct arguments a = {.bytes = out, .len = &len};
-    const struct kw_job job = {.op = do_random, .arg = &a};
+    const struct kw_job job = {.op = do_random, .arg = &a, .anywhere = true};
     return kw_members_run(e->slots[slot], &job);
 }
 
@@ -223,7 +234,7 @@ static struct kw_rv make_in_memory(struct kw_engine *e, size_t slot, const struc
     if (kw_ok(r) && value == NULL) {
         size_t len = dek->spec.len;
         struct arguments a = {.bytes = kw_secret_bytes(s), .len = &len};
-        const struct kw_job job = {.op = do_random, .arg = &a, .user = true};
+        const struct kw_job job = {.op = do_random, .arg = &a, .user = true, .anywhere = true};
         r = kw_members_run(e->slots[slot], &job);
         if (kw_ok(r) && len >= sizeof zero && memcmp(kw_secret_peek(s), zero, sizeof zero) == 0) {
             r = KW_FAIL(CKR_DEVICE_ERROR, "the token's random numbers are all zero");

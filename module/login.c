@@ -130,7 +130,7 @@ struct kw_rv kw_backing_login(struct kw_backing *b, const struct kw_secret *pin)
     bool again = kw_ok(r);
     for (unsigned i = 0; again && i < LOGIN_TRIES; i++) {
         if (i > 0) {
-            (void)usleep(1000 + kw_connection_jitter(20000));
+            (void)usleep(1000 + kw_clock_jitter(20000));
         }
         r = login_once(b, pin, own != NULL, &again);
     }
@@ -169,7 +169,7 @@ static void end_login(struct kw_backing *b, const CK_SESSION_HANDLE *idle, unsig
  * answers at random or dies, NSS aborts (ATTACKS section 3). */
 static void drain_locked(struct kw_backing *b)
 {
-    struct timespec until = kw_clock_in(KW_BACKING_WAIT_MS);
+    struct timespec until = kw_clock_in(b->config->wait_ms);
     b->draining = true;
     while (b->open > b->idle && pthread_cond_timedwait(&b->changed, &b->lock, &until) == 0) {
     }
@@ -177,7 +177,6 @@ static void drain_locked(struct kw_backing *b)
 
 void kw_backing_logout(struct kw_backing *b)
 {
-    CK_SESSION_HANDLE idle[KW_BACKING_POOL];
     pthread_mutex_lock(&b->lock);
     if (b->users > 1) {
         b->users--;
@@ -193,7 +192,6 @@ void kw_backing_logout(struct kw_backing *b)
     bool connected = b->connected;
     unsigned count = b->idle;
     unsigned long epoch = b->vendor_epoch;
-    memcpy(idle, b->pool, sizeof idle);
     b->users = 0;
     b->logged_in = false;
     kw_secret_free(b->pin);
@@ -204,7 +202,7 @@ void kw_backing_logout(struct kw_backing *b)
     kw_recall_clear(&b->recall);
     pthread_mutex_unlock(&b->lock);
     if (connected) {
-        end_login(b, idle, count, epoch);
+        end_login(b, b->pool, count, epoch); /* no lease is given while it drains, and none of another epoch comes back to the pool */
     }
     pthread_mutex_lock(&b->lock);
 done:

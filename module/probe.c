@@ -225,6 +225,19 @@ static struct kw_rv prove_kwp(struct kw_lease *lease, struct kw_proof *p)
     return r;
 }
 
+static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
+{
+    CK_MECHANISM_INFO info;
+    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), type, &info) == CKR_OK && (info.flags & CKF_WRAP) != 0;
+}
+
+/* A token may stumble once: that it does not do what it lists is believed for this call only. */
+static bool is_final(struct kw_lease *lease, enum kw_format format, const struct kw_proof *p)
+{
+    const struct kw_proof *kept = format == KW_FORMAT_KW ? &lease->profile.kw : &lease->profile.kwp;
+    return p->mechanism != CK_UNAVAILABLE_INFORMATION || (!kept->tried && !kw_probe_offers(lease, format));
+}
+
 struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out)
 {
     struct kw_proof *p = format == KW_FORMAT_KW ? &lease->profile.kw : &lease->profile.kwp;
@@ -232,13 +245,13 @@ struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_p
     if (!p->tried) {
         struct kw_proof found;
         r = format == KW_FORMAT_KW ? prove_kw(lease, &found) : prove_kwp(lease, &found);
-        if (kw_ok(r)) {
+        if (kw_ok(r) && is_final(lease, format, &found)) {
             kw_backing_profile(lease->backing, &lease->profile); /* the other one may be known by now */
             *p = found;
             kw_backing_set_profile(lease->backing, &lease->profile);
         }
-    }
-    if (kw_ok(r)) {
+        *out = kw_ok(r) ? found : *out;
+    } else {
         *out = *p;
     }
     return r;
@@ -274,12 +287,6 @@ struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key,
         kw_backing_set_profile(lease->backing, &lease->profile);
     }
     return r;
-}
-
-static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
-{
-    CK_MECHANISM_INFO info;
-    return lease->call->C_GetMechanismInfo(kw_lease_slot(lease), type, &info) == CKR_OK && (info.flags & CKF_WRAP) != 0;
 }
 
 bool kw_probe_offers(struct kw_lease *lease, enum kw_format format)

@@ -25,6 +25,7 @@ struct kw_vendor {
     bool busy;           /* C_Initialize or C_Finalize runs, or a fork is near: nobody enters */
     bool watched;        /* our exit handler stands behind the vendor's own */
     bool foreign;        /* somebody else had initialised it: not ours to finalise */
+    bool stuck;          /* a restart waited in vain for a call that does not return, and it is still inside */
     bool inherited;      /* this process is a fork of the one that initialised it */
     unsigned long epoch; /* counts C_Initialize */
     struct timespec since;
@@ -255,6 +256,7 @@ void kw_vendor_leave(struct kw_vendor *v)
     pthread_mutex_lock(&v->lock);
     v->inside--;
     mine--;
+    v->stuck = v->stuck && v->inside > 0;
     if (v->inside == 0 && v->busy) {
         pthread_cond_broadcast(&v->changed);
     }
@@ -272,7 +274,8 @@ struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)
         goto done;
     }
     v->busy = true;
-    if (!wait_empty_locked(v, WAIT_MS)) {
+    if (!wait_empty_locked(v, v->stuck ? 0 : WAIT_MS)) { /* while it waits nobody gets in: once for each call that hangs */
+        v->stuck = true;
         r = KW_FAIL(CKR_DEVICE_ERROR, "a call does not return from the vendor's module, which cannot be restarted meanwhile");
     } else {
         v->started = false;
@@ -359,6 +362,7 @@ void kw_vendor_fork_child(void)
         v->inherited = v->started;
         v->started = false;
         v->busy = false;
+        v->stuck = false;
         v->inside = 0;
     }
     mine = 0;

@@ -54,6 +54,8 @@ static const struct {
                                    SLOT_S},
     {"a token without a slot in another geo", "[keyward]\ngeo = eu\n" TOKEN_A "geo = eu\n" TOKEN_B
                                               "geo = us\n" SLOT_S "geo = eu\n"},
+    {"sessions and waits at their ends", TOKEN_A "sessions = 1\nwait = 1ms\n" TOKEN_B "sessions = 1024\nwait = 60s\n" SLOT_S},
+    {"tokens that take turns", TOKEN_A TOKEN_B "[slot s]\ntokens = a b\nspread = yes\n[slot t]\ntokens = a\nkey = k\nspread = no\n"},
     {"every word for the log", "[keyward]\nlog = none\n" TOKEN_A SLOT_S},
 };
 
@@ -95,7 +97,7 @@ static const struct {
      {{4, "'geo' has one line"}}},
     {"a continuation of an unknown key", TOKEN_A SLOT_S "sessions = 1\n  2\n",
      {{5, "unknown key 'sessions' in [slot]; known are tenant, geo, key, tokens, data-keys, "
-          "mechanisms"}}},
+          "spread, mechanisms"}}},
 
     /* Keys. */
     {"an unknown key of the host", "[keyward]\naudit = syslog\n" TOKEN_A SLOT_S,
@@ -117,6 +119,14 @@ static const struct {
      {{2, "write syslog, stderr, none or file:/PATH"}}},
     {"an unknown home of data keys", TOKEN_A SLOT_S "data-keys = secret\n",
      {{5, "write readable or sealed"}}},
+    {"no sessions", TOKEN_A "sessions = 0\n" SLOT_S, {{3, "sessions = 0: write a number from 1 to 1024"}}},
+    {"too many sessions", TOKEN_A "sessions = 1025\n" SLOT_S, {{3, "sessions = 1025: write a number"}}},
+    {"sessions in words", TOKEN_A "sessions = +8\n" SLOT_S, {{3, "sessions = +8: write a number"}}},
+    {"a wait without a unit", TOKEN_A "wait = 5\n" SLOT_S, {{3, "wait = 5: write a time up to 60s"}}},
+    {"a wait in minutes", TOKEN_A "wait = 1m\n" SLOT_S, {{3, "wait = 1m: write a time"}}},
+    {"a wait too long", TOKEN_A "wait = 61s\n" SLOT_S, {{3, "wait = 61s: write a time"}}},
+    {"a wait of nothing", TOKEN_A "wait = 0ms\n" SLOT_S, {{3, "wait = 0ms: write a time"}}},
+    {"spread neither yes nor no", TOKEN_A SLOT_S "spread = true\n", {{5, "spread = true: write yes or no"}}},
     {"mechanisms that nobody knows", TOKEN_A SLOT_S "mechanisms = standard\n  envelop\n",
      {{5, "mechanisms = envelop: known are standard and envelope"}}},
     {"a key label of 129 bytes", TOKEN_A SLOT_S "key = " HUNDRED TEN TEN "123456789\n",

@@ -73,6 +73,8 @@ static const char design_example[] =
     "uri = pkcs11:token=eu-1?module-path=@/vendor.so&pin-source=file:@/eu-1.pin\n"
     "geo = eu\n"
     "init = configdir='sql:/var/lib/nss' flags=\n"
+    "sessions = 20\n"
+    "wait = 250ms\n"
     "[token eu-2]\n"
     "uri = pkcs11:serial=0815;manufacturer=Example%20AG\n"
     "  ?module-path=@/other.so          ; comment of a continuation\n"
@@ -89,6 +91,7 @@ static const char design_example[] =
     "   # a comment between\n"
     "\teu-2                                    # replicas of the same CMK\n"
     "data-keys = sealed                         # or readable\n"
+    "spread = yes\n"
     "mechanisms = standard\n"
     "; the second slot lives on defaults\n"
     "[slot fabrikam.test_1]\n"
@@ -127,11 +130,16 @@ static void design_example_loads(void)
     CU_ASSERT_PTR_NULL(t[1].init);
     CU_ASSERT(!t[0].accepts_weak);
     CU_ASSERT(t[1].accepts_weak);
+    CU_ASSERT_EQUAL(t[0].sessions, 20);
+    CU_ASSERT_EQUAL(t[0].wait_ms, 250);
+    CU_ASSERT_EQUAL(t[1].sessions, KW_CONFIG_SESSIONS);
+    CU_ASSERT_EQUAL(t[1].wait_ms, KW_CONFIG_WAIT_MS);
 
     CU_ASSERT_EQUAL_FATAL(c->slot_count, 2);
     const struct kw_config_slot *s = kw_config_slot(c, "contoso-prod");
     CU_ASSERT_PTR_EQUAL_FATAL(s, &c->slots[0]);
-    CU_ASSERT_EQUAL(s->line, 16);
+    CU_ASSERT_EQUAL(s->line, 18);
+    CU_ASSERT_TRUE(s->spread);
     CU_ASSERT_STRING_EQUAL(s->tenant, "contoso");
     CU_ASSERT_STRING_EQUAL(s->geo, "eu");
     CU_ASSERT_STRING_EQUAL(s->key, "contoso-prod");
@@ -148,6 +156,7 @@ static void design_example_loads(void)
     CU_ASSERT_EQUAL_FATAL(s->token_count, 1);
     CU_ASSERT_PTR_EQUAL(s->tokens[0], &t[1]);
     CU_ASSERT_FALSE(s->sealed);
+    CU_ASSERT_FALSE(s->spread);
     CU_ASSERT_EQUAL(s->mechanisms, KW_MECHANISMS_STANDARD | KW_MECHANISMS_ENVELOPE);
     CU_ASSERT_PTR_NULL(kw_config_slot(c, "contoso"));
     kw_config_free(c);
