@@ -34,6 +34,22 @@ size_t envelope_wrap(const uint8_t *kek, size_t kek_len, bool padded, const uint
     return (size_t)n;
 }
 
+bool envelope_open(const uint8_t *kek, size_t kek_len, const uint8_t *blob, size_t len, uint8_t *out)
+{
+    int n = 0;
+    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+    if (c != NULL) {
+        EVP_CIPHER_CTX_set_flags(c, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+    }
+    if (c == NULL || EVP_DecryptInit_ex(c, cipher_of(kek_len, false), NULL, kek, NULL) != 1) {
+        (void)fprintf(stderr, "envelope: OpenSSL opens nothing\n");
+        abort();
+    }
+    bool good = EVP_DecryptUpdate(c, out, &n, blob, (int)len) == 1 && (size_t)n == len - 8;
+    EVP_CIPHER_CTX_free(c);
+    return good;
+}
+
 size_t envelope_from_hex(const char *hex, uint8_t *out)
 {
     size_t n = strlen(hex) / 2;

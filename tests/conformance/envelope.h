@@ -13,6 +13,9 @@
 size_t envelope_wrap(const uint8_t *kek, size_t kek_len, bool padded, const uint8_t *in, size_t len,
                      uint8_t *out);
 
+/* Whether the RFC 3394 blob[len] opens under kek[kek_len]; its len - 8 bytes at out, which has room for len. */
+bool envelope_open(const uint8_t *kek, size_t kek_len, const uint8_t *blob, size_t len, uint8_t *out);
+
 /* The bytes of a hexadecimal string of even length; their number. */
 size_t envelope_from_hex(const char *hex, uint8_t *out);
 

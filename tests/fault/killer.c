@@ -1,6 +1,5 @@
 #include "killer.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOFTHSM "/usr/lib/softhsm/libsofthsm2.so"
+#include "front.h"
 
 static CK_FUNCTION_LIST *vendor;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -73,19 +72,12 @@ static void load(void)
     const char *path = getenv("KW_KILL_LOG");
     const char *at = getenv("KW_KILL_AT");
     const char *when = getenv("KW_KILL_WHEN");
-    CK_C_GetFunctionList list = NULL;
     kill_at = at == NULL ? 0 : strtoul(at, NULL, 10);
     kill_after = when != NULL && strcmp(when, "after") == 0;
     if (path != NULL) {
         record = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     }
-    void *module = dlopen(SOFTHSM, RTLD_NOW | RTLD_LOCAL);
-    if (module != NULL) {
-        *(void **)(void *)&list = dlsym(module, "C_GetFunctionList");
-    }
-    if (list == NULL || (path != NULL && record < 0) || list(&vendor) != CKR_OK) {
-        vendor = NULL;
-    }
+    vendor = path != NULL && record < 0 ? NULL : front_load(FRONT_SOFTHSM);
 }
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)

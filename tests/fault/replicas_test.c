@@ -1,0 +1,281 @@
+/*
+ * replicas_test.c: two tokens behind one slot, and one of them in every mood.
+ *
+ * Both stand behind faulty.so, in one module, so a restart for the one is felt by the other. Each case leaves the library finalized. Figures
+ * of failover and recovery are printed.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "teller.h"
+
+enum { MANY = 400 };
+
+/* Calls of a function on one token: a rule that only counts, because its turn never comes. */
+static struct faulty_rule *count_on(const char *token, enum faulty_function f)
+{
+    return scandal_arm(teller_control, &(struct scandal){.function = f, .act = FAULTY_DELAY, .skip = 1UL << 60, .token = token});
+}
+
+/* Cases. */
+
+static void outages_fail_over(void)
+{
+    static const CK_RV outages[] = {CKR_DEVICE_ERROR, CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT, CKR_GENERAL_ERROR,
+                                    CKR_FUNCTION_FAILED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_VENDOR_DEFINED | 7};
+    for (size_t i = 0; i < COUNT_OF(outages); i++) {
+        teller_begin("pair");
+        (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_CODE, .value = outages[i], .token = "eu-1"});
+        (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_WrapKey, .act = FAULTY_CODE, .value = outages[i], .token = "eu-1"});
+        uint8_t again[TELLER_BLOB];
+        CHECK_RV(teller_unwrap(), CKR_OK, chapter_join("7: an outage of the first token fails over", chapter_rv_name(outages[i])));
+        CHECK_RV(teller_wrap(again), CKR_OK, "7: so does a wrap");
+        CHECK(memcmp(again, teller_blob, TELLER_BLOB) == 0, "7: the replica is the same key");
+        teller_end();
+    }
+}
+
+static void refusals_do_not(void)
+{
+    static const CK_RV refusals[] = {CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_TYPE_INCONSISTENT, CKR_ACTION_PROHIBITED,
+                                     CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT};
+    for (size_t i = 0; i < COUNT_OF(refusals); i++) {
+        teller_begin("pair");
+        CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+        const struct faulty_rule *other = count_on("eu-2", FAULTY_C_UnwrapKey);
+        (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_CODE, .value = refusals[i], .token = "eu-1"});
+        CHECK_RV(teller_unwrap(), CKR_KEY_FUNCTION_NOT_PERMITTED, "7: a refusal is the answer");
+        CHECK(atomic_load(&other->seen) == 0, "7: and is not asked for elsewhere");
+        teller_end();
+    }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double *x = a;
+    const double *y = b;
+    return *x < *y ? -1 : *x > *y ? 1 : 0;
+}
+
+/* Median and 99th percentile of many unwraps. */
+static void measure(double out[2])
+{
+    static double took[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        double start = scandal_ms();
+        CK_RV rv = teller_unwrap();
+        took[i] = scandal_ms() - start;
+        CHECK_RV(rv, CKR_OK, "each call is served");
+    }
+    qsort(took, MANY, sizeof took[0], by_size);
+    out[0] = took[MANY / 2];
+    out[1] = took[MANY - MANY / 100 - 1];
+}
+
+static void failover_is_quick(void)
+{
+    double before[2];
+    double down[2];
+    teller_begin("pair");
+    measure(before);
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_ANY, .act = FAULTY_VANISH, .token = "eu-1"});
+    double start = scandal_ms();
+    CHECK_RV(teller_unwrap(), CKR_OK, "7: the call that meets the outage is served by the other token");
+    double first = scandal_ms() - start;
+    measure(down);
+    (void)printf("\n    # unwrap: healthy median %.3f p99 %.3f ms; the call that met the outage %.1f ms; then median %.3f p99 %.3f ms\n",
+                 before[0], before[1], first, down[0], down[1]);
+    CHECK(first < 5000, "the call that meets the outage is answered within 5 s");
+    teller_end();
+}
+
+static void all_down_and_back(void)
+{
+    teller_begin("pair");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_ANY, .act = FAULTY_VANISH});
+    double start = scandal_ms();
+    CHECK_RV(teller_unwrap(), CKR_DEVICE_REMOVED, "7: no token is left");
+    double took = scandal_ms() - start;
+    CHECK(took < 5000, "7: told within the bound");
+    for (unsigned i = 0; i < 20; i++) {
+        (void)teller_unwrap();
+        (void)usleep(20 * 1000);
+    }
+    CK_OBJECT_HANDLE memory = caller_import(world, teller_session, CKK_AES, teller_value, TELLER_VALUE);
+    CHECK(memory != 0, "a data key of the memory home is made without a token");
+    scandal_clear(teller_control);
+    double back = teller_until_ok(3000);
+    uint8_t got[TELLER_VALUE];
+    (void)printf("\n    # all down: told after %.0f ms; served again %.0f ms after the return\n", took, back);
+    CHECK(back >= 0 && back < (SANITIZED ? 3000 : 1000), "recovery within a second of the HSM's return, by itself");
+    CHECK(caller_value(world, teller_session, memory, got, TELLER_VALUE) == TELLER_VALUE && memcmp(got, teller_value, TELLER_VALUE) == 0, "it survived");
+    teller_end();
+}
+
+static void the_first_serves_again(void)
+{
+    teller_begin("pair");
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_ANY, .act = FAULTY_VANISH, .token = "eu-1"});
+    CHECK_RV(teller_unwrap(), CKR_OK, "the other one serves");
+    scandal_clear(teller_control);
+    const struct faulty_rule *first = count_on("eu-1", FAULTY_C_UnwrapKey);
+    double start = scandal_ms();
+    while (atomic_load(&first->seen) == 0 && scandal_ms() - start < 3000) {
+        CHECK_RV(teller_unwrap(), CKR_OK, "each call is served meanwhile");
+        (void)usleep(2000);
+    }
+    (void)printf("\n    # the preferred token serves again %.0f ms after its return\n", scandal_ms() - start);
+    CHECK(atomic_load(&first->seen) > 0, "preference: the first token serves again when it is back");
+    teller_end();
+}
+
+static void spread_takes_turns(void)
+{
+    teller_begin("turns");
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_RV(teller_unwrap(), CKR_OK, "the key works, and each token is known by now");
+    }
+    const struct faulty_rule *one = count_on("eu-1", FAULTY_C_UnwrapKey);
+    const struct faulty_rule *two = count_on("eu-2", FAULTY_C_UnwrapKey);
+    for (unsigned i = 0; i < 20; i++) {
+        CHECK_RV(teller_unwrap(), CKR_OK, "each turn is served");
+    }
+    CHECK(atomic_load(&one->seen) == 10 && atomic_load(&two->seen) == 10, "spread = yes: half of the calls on each token");
+    teller_end();
+    teller_begin("pair");
+    two = count_on("eu-2", FAULTY_C_UnwrapKey);
+    for (unsigned i = 0; i < 20; i++) {
+        CHECK_RV(teller_unwrap(), CKR_OK, "served");
+    }
+    CHECK(atomic_load(&two->seen) == 0, "without spread the first token serves alone");
+    teller_end();
+}
+
+static CK_OBJECT_HANDLE make_sealed(void)
+{
+    struct form t = {0};
+    CK_OBJECT_HANDLE key = 0;
+    form_bool(&t, CKA_SENSITIVE, true);
+    form_bool(&t, CKA_EXTRACTABLE, true);
+    form_ulong(&t, CKA_VALUE_LEN, TELLER_VALUE);
+    CHECK_RV(p11->C_GenerateKey(teller_session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &key), CKR_OK, "a sealed data key is made");
+    return key;
+}
+
+static CK_RV wrap_sealed(CK_OBJECT_HANDLE key)
+{
+    uint8_t out[TELLER_BLOB];
+    CK_ULONG len = TELLER_BLOB;
+    return p11->C_WrapKey(teller_session, caller_mechanism(CKM_AES_KEY_WRAP), teller_cmk, key, out, &len);
+}
+
+static void sealed_keys_have_a_home(void)
+{
+    teller_begin("turns");
+    CK_OBJECT_HANDLE key = make_sealed();
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_RV(wrap_sealed(key), CKR_OK, "a sealed data key is found where it lives, whoever's turn it is");
+    }
+    /* Its token is out of reach, its session object is not gone: that is an outage, and not the end of the key. */
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_OpenSession, .act = FAULTY_CODE, .value = CKR_DEVICE_ERROR, .token = "eu-1"});
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_WrapKey, .act = FAULTY_CODE, .value = CKR_DEVICE_ERROR, .token = "eu-1"});
+    CHECK_RV(wrap_sealed(key), CKR_DEVICE_REMOVED, "its token is away: an outage, not a lost key");
+    scandal_clear(teller_control);
+    (void)usleep(900 * 1000);
+    CK_RV rv = wrap_sealed(key);
+    CHECK(rv == CKR_OBJECT_HANDLE_INVALID || rv == CKR_KEY_HANDLE_INVALID, "a sealed session key that the HSM has lost is told as gone");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the rest goes on");
+    teller_end();
+}
+
+/* Checks are the main thread's. */
+struct other {
+    pthread_t thread;
+    atomic_bool ended;
+    CK_RV rv;
+    bool same;
+};
+
+static void *run_other(void *arg)
+{
+    struct other *o = arg;
+    o->rv = teller_unwrap_quietly(&o->same);
+    atomic_store(&o->ended, true);
+    return NULL;
+}
+
+static void start_other(struct other *o)
+{
+    if (pthread_create(&o->thread, NULL, run_other, o) != 0) {
+        CU_FAIL_FATAL("no thread");
+    }
+}
+
+static void end_other(struct other *o, const char *what)
+{
+    (void)pthread_join(o->thread, NULL);
+    CHECK_RV(o->rv, CKR_OK, what);
+    CHECK(o->same, "G2: never CKR_OK with a wrong key");
+}
+
+static void a_hanging_call_hangs_alone(void)
+{
+    struct other o = {0};
+    teller_begin("pair");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+    const struct faulty_rule *r = scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_HANG, .value = 8000, .times = 1, .token = "eu-1"});
+    start_other(&o);
+    while (atomic_load(&r->acted) == 0) {
+        (void)usleep(500);
+    }
+    double longest = 0;
+    for (unsigned i = 0; i < 50; i++) {
+        double start = scandal_ms();
+        CHECK_RV(teller_unwrap(), CKR_OK, "other threads are served meanwhile");
+        longest = scandal_ms() - start > longest ? scandal_ms() - start : longest;
+    }
+    CHECK(!atomic_load(&o.ended), "it still hangs");
+    CHECK(longest < 1000, "and they do not wait for it");
+    scandal_clear(teller_control);
+    end_other(&o, "the call that hung ends well when the token lets it go");
+    teller_end();
+}
+
+static void sessions_are_shared_out(void)
+{
+    teller_begin("pair");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_OpenSession, .act = FAULTY_LIMIT, .value = 1});
+    struct other others[6] = {0};
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        start_other(&others[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        end_other(&others[i], "a token that gives one session serves all of its callers in turn");
+    }
+    teller_end();
+}
+
+static CU_TestInfo tests[] = {
+    {"outages fail over", outages_fail_over},
+    {"refusals do not", refusals_do_not},
+    {"failover is quick", failover_is_quick},
+    {"all down is told, and mends by itself", all_down_and_back},
+    {"the preferred token serves again", the_first_serves_again},
+    {"spread = yes takes turns", spread_takes_turns},
+    {"a sealed data key has a home", sealed_keys_have_a_home},
+    {"a hanging call hangs alone", a_hanging_call_hangs_alone},
+    {"few sessions are shared out", sessions_are_shared_out},
+    CU_TEST_INFO_NULL,
+};
+
+int main(void)
+{
+    static const struct fixture_slot slots[] = {{.name = "pair", .tokens = "eu-1 eu-2", .cmk = FIXTURE_CMK_KNOWN},
+                                                {.name = "turns", .tokens = "eu-1 eu-2", .cmk = FIXTURE_CMK_KNOWN, .spread = true},
+                                                {0}};
+    const struct fixture_settings settings = {.slots = slots, .vendor = teller_prepare()};
+    return settings.vendor == NULL ? 1 : chapter_run("replicas", &settings, tests);
+}
