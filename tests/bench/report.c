@@ -143,10 +143,11 @@ static void json_rates(const struct report *report, FILE *out)
             const struct report_rate *rate = &report->rate[job][i];
             fprintf(out,
                     "%s\n    {\"job\": \"%s\", \"threads\": %u, \"direct_per_s\": %.1f, "
-                    "\"keyward_per_s\": %.1f, ",
+                    "\"keyward_per_s\": %.1f, \"direct_per_cpu_s\": %.1f, ",
                     separator, job_table[job].name, report_threads[i],
                     series_median(&rate->calls, SIDE_DIRECT),
-                    series_median(&rate->calls, SIDE_KEYWARD));
+                    series_median(&rate->calls, SIDE_KEYWARD),
+                    series_median(&rate->cpu_calls, SIDE_DIRECT));
             json_ratio("ratio", &rate->calls, out);
             fprintf(out, ", \"whole_ratio\": %.4f, ", whole_ratio(rate));
             json_ratio("cpu_ratio", &rate->cpu_calls, out);
