@@ -255,14 +255,13 @@ bool lineage_agrees(struct lineage *l, size_t i, uint32_t version, bool *agrees)
 
 bool lineage_destroy(struct lineage *l, uint32_t version)
 {
-    uint8_t lineage[KW_LINEAGE_SIZE];
+    uint32_t versions[KW_VERSIONS_MAX];
     const struct kw_cmk_entry *e = lineage_any(l, version);
-    bool rsa = e != NULL && e->version.type == CKK_RSA;
-    if (rsa) {
-        memcpy(lineage, e->version.lineage, sizeof lineage);
+    bool last = e != NULL && e->version.type == CKK_RSA && lineage_versions(l, versions) == 1;
+    if (last && !stamp_end(l, e->version.lineage)) { /* first: without a version nothing would tell whose it is */
+        return false;
     }
-    bool gone = lineage_change(l, version, NULL);
-    return gone && rsa && lineage_highest(l) == 0 ? stamp_end(l, lineage) : gone;
+    return lineage_change(l, version, NULL);
 }
 
 struct kw_custody_state lineage_usable(const struct lineage *l, uint32_t version)

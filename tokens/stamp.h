@@ -13,7 +13,7 @@
  * tells that it was made. */
 bool stamp_ensure(struct lineage *l, bool say);
 
-/* Destroys it in every token: the last version is gone. */
+/* Destroys it in every token: the last version is about to go. */
 bool stamp_end(struct lineage *l, const uint8_t lineage[KW_LINEAGE_SIZE]);
 
 #endif

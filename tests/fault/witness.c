@@ -1,7 +1,8 @@
 /*
  * witness.c: what the crash matrix needs to see of a slot and of its tokens.
  *
- *   witness wrap MODULE SLOT FILE     a data key wrapped under the active version, added to the file: version, value, blob
+ *   witness wrap MODULE SLOT FILE     a data key wrapped under the active version, added to the file: version, value, blob; by AES key wrap, or
+ *                                     by OAEP with SHA-1. A line for `unwrap` may have CKM_RSA_AES_KEY_WRAP, too
  *   witness unwrap MODULE SLOT FILE   each line of the file through that version's own handle: "VERSION same", "VERSION gone",
  *                                     "VERSION other" or "VERSION 0x..." with the return value; status 0
  *   witness list MODULE PIN TOKEN...  every object of the tokens, past Keyward: token, class, label, version, CKA_ID, CKA_WRAP
@@ -18,7 +19,7 @@
 
 #include "caller.h"
 
-enum { VALUE = 32, BLOB = 40, LINE = 256, OBJECTS = 128, ID = 64, SHORT_ID = 24 };
+enum { VALUE = 32, BLOB = 40, BLOB_MAX = 1024, LINE = 2304, OBJECTS = 128, ID = 64, SHORT_ID = 24 };
 
 static bool load(struct fixture *f, const char *path)
 {
@@ -53,42 +54,93 @@ static bool read_hex(const char *text, uint8_t *out, size_t len)
     return true;
 }
 
+/* How a blob was made: AES key wrap has BLOB bytes, OAEP (SHA-1) those of a modulus, CKM_RSA_AES_KEY_WRAP more. */
+struct way {
+    CK_RSA_PKCS_OAEP_PARAMS oaep;
+    struct kw_rsa_aes_params both;
+    CK_MECHANISM mechanism;
+};
+
+static CK_MECHANISM *way_of(struct way *w, CK_ULONG len)
+{
+    bool oaep = len == 256 || len == 384 || len == 512;
+    w->oaep = (CK_RSA_PKCS_OAEP_PARAMS){CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+    w->both = (struct kw_rsa_aes_params){8 * VALUE, &w->oaep};
+    w->mechanism = len == BLOB ? (CK_MECHANISM){CKM_AES_KEY_WRAP, NULL, 0}
+                   : oaep      ? (CK_MECHANISM){CKM_RSA_PKCS_OAEP, &w->oaep, sizeof w->oaep}
+                               : (CK_MECHANISM){CKM_RSA_AES_KEY_WRAP, &w->both, sizeof w->both};
+    return &w->mechanism;
+}
+
+static bool is_set(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h, CK_ATTRIBUTE_TYPE type)
+{
+    CK_BBOOL b = CK_FALSE;
+    CK_ATTRIBUTE a = {type, &b, sizeof b};
+    return f->calls->C_GetAttributeValue(session, h, &a, 1) == CKR_OK && b != CK_FALSE;
+}
+
 /* wrap */
+
+/* The public half that wraps, or the master key if it is no RSA key. */
+static CK_OBJECT_HANDLE wrapping_key(const struct fixture *f, CK_SESSION_HANDLE session, CK_ULONG *len)
+{
+    CK_OBJECT_HANDLE list[OBJECTS];
+    CK_ULONG count = 0;
+    CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
+    CK_ATTRIBUTE a = {CKA_CLASS, &class, sizeof class};
+    CK_ULONG bits = 0;
+    CK_ATTRIBUTE size = {CKA_MODULUS_BITS, &bits, sizeof bits};
+    if (f->calls->C_FindObjectsInit(session, &a, 1) != CKR_OK) {
+        return 0;
+    }
+    CK_RV rv = f->calls->C_FindObjects(session, list, OBJECTS, &count);
+    (void)f->calls->C_FindObjectsFinal(session);
+    for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++) {
+        if (is_set(f, session, list[i], CKA_WRAP) && f->calls->C_GetAttributeValue(session, list[i], &size, 1) == CKR_OK) {
+            *len = bits / 8;
+            return list[i];
+        }
+    }
+    *len = BLOB;
+    return caller_cmk(f, session);
+}
 
 static int do_wrap(const struct fixture *f, CK_SESSION_HANDLE session, const char *path)
 {
     uint8_t value[VALUE];
-    uint8_t blob[BLOB];
-    CK_ULONG len = sizeof blob;
+    uint8_t blob[BLOB_MAX];
+    CK_ULONG want = 0;
     CK_ULONG version = 0;
+    struct way way;
     CK_ATTRIBUTE a = {CKA_KEYWARD_VERSION, &version, sizeof version};
-    CK_OBJECT_HANDLE cmk = caller_cmk(f, session);
+    CK_OBJECT_HANDLE cmk = wrapping_key(f, session, &want);
+    CK_ULONG len = want;
     CK_OBJECT_HANDLE key = caller_generate(f, session, CKK_AES, VALUE);
     if (cmk == 0 || key == 0 || caller_value(f, session, key, value, sizeof value) != VALUE ||
         f->calls->C_GetAttributeValue(session, cmk, &a, 1) != CKR_OK) {
         return 1;
     }
-    CK_RV rv = f->calls->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, key, blob, &len);
+    CK_RV rv = f->calls->C_WrapKey(session, way_of(&way, want), cmk, key, blob, &len);
     FILE *to = fopen(path, "a");
-    if (rv != CKR_OK || len != BLOB || to == NULL) {
+    if (rv != CKR_OK || len != want || to == NULL) {
         (void)fprintf(stderr, "witness: version %lu does not wrap: 0x%lx\n", version, rv);
         return 1;
     }
     (void)fprintf(to, "%lu ", version);
     print_hex(to, value, sizeof value);
     (void)fputc(' ', to);
-    print_hex(to, blob, sizeof blob);
+    print_hex(to, blob, len);
     return fputc('\n', to) == EOF || fclose(to) != 0;
 }
 
 /* unwrap */
 
-static CK_OBJECT_HANDLE version_handle(const struct fixture *f, CK_SESSION_HANDLE session, CK_ULONG version)
+static CK_OBJECT_HANDLE version_handle(const struct fixture *f, CK_SESSION_HANDLE session, CK_ULONG version, CK_OBJECT_CLASS class)
 {
     CK_OBJECT_HANDLE key = 0;
     CK_ULONG count = 0;
-    CK_ATTRIBUTE a = {CKA_KEYWARD_VERSION, &version, sizeof version};
-    if (f->calls->C_FindObjectsInit(session, &a, 1) != CKR_OK) {
+    CK_ATTRIBUTE a[] = {{CKA_CLASS, &class, sizeof class}, {CKA_KEYWARD_VERSION, &version, sizeof version}};
+    if (f->calls->C_FindObjectsInit(session, a, 2) != CKR_OK) {
         return 0;
     }
     CK_RV rv = f->calls->C_FindObjects(session, &key, 1, &count);
@@ -101,24 +153,25 @@ static bool unwrap_line(const struct fixture *f, CK_SESSION_HANDLE session, cons
     char *end = NULL;
     uint8_t value[VALUE];
     uint8_t got[VALUE];
-    uint8_t blob[BLOB];
+    uint8_t blob[BLOB_MAX];
     struct form t = {0};
+    struct way way;
     CK_OBJECT_HANDLE key = 0;
     CK_ULONG version = strtoul(line, &end, 10);
-    if (*end != ' ' || strlen(end) < 2 + 2 * VALUE + 2 * BLOB || !read_hex(end + 1, value, VALUE) ||
-        !read_hex(end + 2 + 2 * VALUE, blob, BLOB)) {
+    size_t head = 2 + 2 * VALUE;
+    CK_ULONG len = *end == ' ' && strlen(end) > head ? strspn(end + head, "0123456789abcdef") / 2 : 0;
+    if (len < BLOB || len > BLOB_MAX || !read_hex(end + 1, value, VALUE) || !read_hex(end + head, blob, len)) {
         (void)fprintf(stderr, "witness: not a line of mine: %s", line);
         return false;
     }
-    CK_OBJECT_HANDLE cmk = version_handle(f, session, version);
+    CK_OBJECT_HANDLE cmk = version_handle(f, session, version, len == BLOB ? CKO_SECRET_KEY : CKO_PRIVATE_KEY);
     if (cmk == 0) {
         (void)printf("%lu gone\n", version);
         return true;
     }
     form_secret(&t, CKK_AES);
     form_readable(&t);
-    CK_RV rv = f->calls->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, sizeof blob, t.a,
-                                     t.count, &key);
+    CK_RV rv = f->calls->C_UnwrapKey(session, way_of(&way, len), cmk, blob, len, t.a, t.count, &key);
     if (rv != CKR_OK) {
         (void)printf("%lu 0x%lx\n", version, rv);
         return true;
@@ -143,13 +196,6 @@ static int do_unwrap(const struct fixture *f, CK_SESSION_HANDLE session, const c
 }
 
 /* list */
-
-static bool is_set(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h, CK_ATTRIBUTE_TYPE type)
-{
-    CK_BBOOL b = CK_FALSE;
-    CK_ATTRIBUTE a = {type, &b, sizeof b};
-    return f->calls->C_GetAttributeValue(session, h, &a, 1) == CKR_OK && b != CK_FALSE;
-}
 
 /* What may not be so with a master key; some attributes are of private and secret keys only, or not of private ones. */
 static void print_faults(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE h, CK_ULONG class)

@@ -21,6 +21,15 @@ wrap_by_openssl() {
         cat first second >"$3"
 }
 
+# wrapped_by NAME VERSION: two lines for `opened`: a data key wrapped by the original key, by openssl alone: OAEP, and CKM_RSA_AES_KEY_WRAP.
+wrapped_by() {
+    openssl rand -out dek 32
+    openssl pkey -in "$1.pem" -pubout -out pub.pem
+    openssl pkeyutl -encrypt -pubin -inkey pub.pem -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 -in dek -out oaep
+    wrap_by_openssl pub.pem dek both
+    printf '%s %s %s\n' "$2" "$(hex dek)" "$(hex oaep)" "$2" "$(hex dek)" "$(hex both)"
+}
+
 generate small 2048
 generate medium 3072
 generate large 4096
@@ -52,7 +61,10 @@ for slot in one two; do
         exits 0 "$slot: $name is imported" keyward import $slot $slot-$name
         says "^  version $version +active +rsa:[0-9]+ +$(cat $name.print) .*imported" "$slot: as version $version, with the hash of its modulus"
         equal "$(halves $slot $version)" "$(each $slot 'w- -u')" "$slot: it wraps and unwraps"
+        wrapped_by $name $version >>blobs-$slot
     done
+    equal "$(opened $slot | tr ' ' '\n' | grep -c same)" $((2 * version)) "$slot: what openssl wrapped by the original keys opens"
+    holds "$slot: the newest wraps" wrapped $slot
     refused "$slot: the same key again" 'is version 1 of slot' keyward import $slot $slot-small
 done
 equal "$(field one 1 type) $(field one 2 type) $(field one 3 type)" 'rsa:2048 rsa:3072 rsa:4096' 'the size is told by the modulus'

@@ -6,15 +6,19 @@ for slot in one two; do
     exits 0 "$slot: an RSA key" keyward create $slot --type rsa:2048 --json
     equal "$(jq -c '.versions[] | [.version, .state, .type]' "$work/output")" '[1,"active","rsa:2048"]' "$slot: version 1 is active"
     equal "$(halves $slot 1)" "$(each $slot 'w- -u')" "$slot: one half wraps, the other unwraps"
+    holds "$slot: it wraps" wrapped $slot
     refused "$slot: a second create" 'exists' keyward create $slot --type rsa:2048
     refused "$slot: rotation to another type" 'is rsa:2048, and a rotation keeps that' keyward rotate $slot --type aes:256
     exits 0 "$slot: it is rotated" keyward rotate $slot
     says '^  version 2 +active +rsa:2048 ' "$slot: to the same type"
     equal "$(halves $slot 2) $(halves $slot 1)" "$(each $slot 'w- -u') $(each $slot '-- -u')" "$slot: version 1 unwraps only"
     equal "$(state $slot 1)" retired "$slot: and is retired"
+    holds "$slot: version 2 wraps" wrapped $slot
+    equal "$(opened $slot)" '1 same 2 same' "$slot: both open what they wrapped"
     exits 0 "$slot: it is disabled" keyward disable $slot
     equal "$(halves $slot 2) $(halves $slot 1)" "$(each $slot '-- --') $(each $slot '-- --')" "$slot: no half does anything"
     equal "$(state $slot 2) $(state $slot 1)" 'disabled disabled' "$slot: status says so"
+    equal "$(opened $slot)" '1 0x68 2 0x68' "$slot: and nothing opens"
     refused "$slot: rotation of what was taken away" 'no version of key .* is active' keyward rotate $slot
     exits 0 "$slot: it is enabled" keyward enable $slot
     equal "$(halves $slot 2) $(halves $slot 1)" "$(each $slot 'w- -u') $(each $slot '-- -u')" "$slot: as before"
@@ -27,6 +31,7 @@ for slot in one two; do
     exits 0 "$slot: it is to be deleted again" keyward delete $slot --version 1
     exits 0 "$slot: and purged on its day" faketime '+30 days' keyward purge $slot --version 1 --yes
     equal "$(halves $slot 1)" '' "$slot: both halves are gone"
+    equal "$(opened $slot)" '1 gone 2 same' "$slot: and what it wrapped, but not what the other wrapped"
 done
 "$witness" list "$vendor" "$pin" eu-1 eu-2 eu-3 >"$work/output"
 equal "$(wc -l <"$work/output")" 9 'three tokens hold two halves and an origin key each: no transport key, nothing else'
