@@ -98,6 +98,7 @@ struct kw_unwrapping {
     struct kw_scheme scheme;
     const uint8_t *blob;
     size_t len;    /* at most KW_BLOB_MAX */
+    size_t exact;  /* the data key is known to have this length; 0: it is not known */
     bool stand_in; /* a version that is not there is answered like a bad blob, after the same calls: another one fails in its place */
 };
 

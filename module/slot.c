@@ -227,7 +227,7 @@ static bool is_offered(const struct kw_slot *slot, const struct kw_mechanism_row
     case KW_FORMAT_RSA_AES:
         return t->oaep && t->kwp;
     case KW_FORMAT_ENVELOPE:
-        return t->kw;
+        return t->kw || t->oaep;
     default:
         return false;
     }

@@ -193,6 +193,7 @@ static struct kw_rv unwrap_with(struct kw_lease *lease, const struct kw_cmk_entr
         return r;
     }
     (void)kw_scheme_range(&u->scheme, e->version.bits, u->len, &range); /* it fits: see can_open */
+    range = u->exact != 0 ? (struct kw_scheme_range){u->exact, u->exact} : range;
     if (u->scheme.format != KW_FORMAT_RSA_AES) {
         const struct kw_dek_blob blob = {&recipe.mechanism, e->handle, o->blob, u->len, range};
         return kw_dek_unwrap(lease, &o->owner, &blob, o->dek);

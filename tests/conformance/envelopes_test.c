@@ -20,13 +20,18 @@ struct context {
     size_t len;
 };
 
-static void begin(const char *slot)
+static void begin_without_key(const char *slot)
 {
     session = enter(slot);
-    cmk = caller_cmk(world, session);
     for (size_t i = 0; i < sizeof value; i++) {
         value[i] = (uint8_t)(i * 7 + 1);
     }
+}
+
+static void begin(const char *slot)
+{
+    begin_without_key(slot);
+    cmk = caller_cmk(world, session);
 }
 
 static CK_KEYWARD_ENVELOPE_PARAMS params_of(const struct context *c)
@@ -341,10 +346,15 @@ static void the_configuration_says_which_mechanisms(void)
     }
 }
 
-static bool keyward(const char *verb, const char *option, const char *number)
+static bool keyward_on(const char *slot, const char *verb, const char *option, const char *number)
 {
     const char *command = fixture_command();
-    return command != NULL && fixture_execute(world, (const char *const[]){command, verb, "own", option, number, NULL});
+    return command != NULL && fixture_execute(world, (const char *const[]){command, verb, slot, option, number, NULL});
+}
+
+static bool keyward(const char *verb, const char *option, const char *number)
+{
+    return keyward_on("own", verb, option, number);
 }
 
 static uint32_t version_in(const uint8_t *envelope)
@@ -383,11 +393,11 @@ static void an_envelope_follows_its_version(void)
 /* Whatever is changed in an envelope: one code. The number of those that were tried is added up. */
 static unsigned long tried;
 
-static unsigned long refused_all(uint8_t *bytes, CK_ULONG len, CK_RV *odd)
+static unsigned long refused_all(uint8_t *bytes, CK_ULONG len, CK_ULONG step, CK_RV *odd)
 {
     const struct opening o = {.type = CKK_AES, .bytes = bytes, .len = len};
     unsigned long accepted = 0;
-    for (CK_ULONG bit = 0; bit < len * 8; bit++) {
+    for (CK_ULONG bit = 0; bit < len * 8; bit += step) {
         CK_OBJECT_HANDLE key = 0;
         bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
         CK_RV rv = unwrap(&o, &table, &key);
@@ -411,12 +421,101 @@ static void every_bit_counts(void)
         CK_ULONG len = 0;
         CK_OBJECT_HANDLE key = caller_import(world, session, CKK_AES, value, i % 2 == 0 ? 32 : 16);
         CHECK_RV(wrap(key, &table, out, &len), CKR_OK, "an envelope");
-        accepted += refused_all(out, len, &odd);
+        accepted += refused_all(out, len, 1, &odd);
         CHECK_RV(p11->C_DestroyObject(session, key), CKR_OK, "the data key");
     }
     (void)printf("\n    %lu bits of %lu envelopes flipped, %lu accepted ", tried, envelopes, accepted);
     CHECK(accepted == 0, "ATTACKS A09: every bit");
     CHECK_RV(odd, CKR_WRAPPED_KEY_INVALID, "ATTACKS A10: one code");
+    leave();
+}
+
+/* The halves of the RSA key, the one that wraps in cmk. */
+static CK_OBJECT_HANDLE pair_half(CK_OBJECT_CLASS class)
+{
+    struct form t = {0};
+    CK_OBJECT_HANDLE found[4] = {0};
+    CK_ULONG count = 0;
+    form_ulong(&t, CKA_CLASS, class);
+    form_ulong(&t, CKA_KEYWARD_STATE, CKS_KEYWARD_ACTIVE);
+    CHECK_RV(p11->C_FindObjectsInit(session, t.a, t.count), CKR_OK, "C_FindObjectsInit");
+    CHECK_RV(p11->C_FindObjects(session, found, 4, &count), CKR_OK, "C_FindObjects");
+    CHECK_RV(p11->C_FindObjectsFinal(session), CKR_OK, "C_FindObjectsFinal");
+    CHECK(count == 1, "one active half of a class");
+    return found[0];
+}
+
+static CK_RV wrap_by_pair(CK_OBJECT_HANDLE key, uint8_t *out, CK_ULONG *len)
+{
+    cmk = pair_half(CKO_PUBLIC_KEY);
+    CK_RV rv = wrap(key, &table, out, len);
+    cmk = pair_half(CKO_PRIVATE_KEY);
+    return rv;
+}
+
+static void an_RSA_key_makes_envelopes(void)
+{
+    static const struct {
+        CK_KEY_TYPE type;
+        size_t len;
+    } rows[] = {{CKK_AES, 16}, {CKK_AES, 32}, {CKK_GENERIC_SECRET, 1}, {CKK_GENERIC_SECRET, 33}, {CKK_GENERIC_SECRET, KEY_MAX}};
+    uint8_t out[ROOM];
+    CHECK(keyward_on("pair", "create", "--type", "rsa:2048"), "keyward create --type rsa:2048");
+    begin_without_key("pair");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct opening o = {.type = rows[i].type, .bytes = out};
+        const struct context other = {"another context", "row 2", 5};
+        CK_OBJECT_HANDLE key = 0;
+        CHECK_RV(wrap_by_pair(caller_import(world, session, rows[i].type, value, rows[i].len), out, &o.len), CKR_OK, "5.18.2: RSA");
+        CHECK(o.len == 84 + 256 + rows[i].len, "docs/envelope.md: how long");
+        CHECK(out[4] == 3 && version_in(out) == 1, "SoftHSM does OAEP with SHA-1 only");
+        opens_to_value(&o, &table, rows[i].len, "5.18.3: RSA");
+        CHECK_RV(unwrap(&o, &other, &key), CKR_WRAPPED_KEY_INVALID, "another context");
+        o.sensitive = true;
+        o.token = true;
+        CHECK_RV(unwrap(&o, &table, &key), CKR_OK, "into the token, sealed");
+        CHECK_RV(p11->C_DestroyObject(session, key), CKR_OK, "and away");
+    }
+    leave();
+}
+
+static void an_RSA_envelope_follows_its_version(void)
+{
+    uint8_t one[ROOM];
+    struct opening o = {.type = CKK_AES, .bytes = one};
+    CK_OBJECT_HANDLE key = 0;
+    begin_without_key("pair");
+    CHECK_RV(wrap_by_pair(caller_import(world, session, CKK_AES, value, 32), one, &o.len), CKR_OK, "under version 1");
+    CHECK(keyward_on("pair", "rotate", NULL, NULL), "keyward rotate");
+    opens_to_value(&o, &table, 32, "through the handle from before the rotation");
+    cmk = pair_half(CKO_PRIVATE_KEY);
+    opens_to_value(&o, &table, 32, "through version 2");
+    CHECK(keyward_on("pair", "disable", "--version", "1"), "keyward disable");
+    CHECK_RV(unwrap(&o, &table, &key), CKR_KEY_FUNCTION_NOT_PERMITTED, "G4: its version is disabled");
+    CHECK(keyward_on("pair", "enable", "--version", "1"), "keyward enable");
+    opens_to_value(&o, &table, 32, "enabled again");
+    leave();
+}
+
+static void every_bit_of_an_RSA_envelope_counts(void)
+{
+    uint8_t out[ROOM] = {0};
+    CK_OBJECT_HANDLE key = 0;
+    struct opening good = {.type = CKK_AES, .bytes = out};
+    CK_RV odd = CKR_WRAPPED_KEY_INVALID;
+    CK_ULONG step = getenv("KW_TEST_ENVELOPES") != NULL ? 1 : 7;
+    begin_without_key("pair");
+    CHECK_RV(wrap_by_pair(caller_import(world, session, CKK_AES, value, 32), out, &good.len), CKR_OK, "an envelope");
+    tried = 0;
+    CHECK(refused_all(out, good.len, step, &odd) == 0, "ATTACKS A09: every bit");
+    CHECK_RV(odd, CKR_WRAPPED_KEY_INVALID, "ATTACKS A12: one code");
+    (void)printf("\n    %lu bits of an RSA envelope flipped, 0 accepted ", tried);
+    for (CK_ULONG len = 0; len <= good.len + 40; len += len < 40 ? 1 : step) {
+        struct opening o = good;
+        o.len = len == good.len ? len + 1 : len;
+        CHECK_RV(unwrap(&o, &table, &key), CKR_WRAPPED_KEY_INVALID, "truncated, extended");
+    }
+    opens_to_value(&good, &table, 32, "and as it was made, it opens");
     leave();
 }
 
@@ -452,6 +551,7 @@ int main(void)
         {.name = "west", .tokens = "us-1", .key = "shared", .tenant = "contoso", .geo = "us", .cmk = FIXTURE_CMK_KNOWN},
         {.name = "own", .tokens = "eu-1", .tenant = "contoso", .geo = "eu"},
         {.name = "weak", .tokens = "eu-1", .tenant = "contoso", .geo = "eu", .bits = 128},
+        {.name = "pair", .tokens = "eu-1", .tenant = "contoso", .geo = "eu", .cmk = FIXTURE_CMK_NONE},
         {.name = "only", .tokens = "eu-1", .geo = "eu", .mechanisms = "envelope"},
         {.name = "plain", .tokens = "eu-1", .geo = "eu", .mechanisms = "standard"},
         {0},
@@ -468,6 +568,9 @@ int main(void)
         {"an envelope follows its version", an_envelope_follows_its_version},
         {"every bit counts", every_bit_counts},
         {"every length counts", every_length_counts},
+        {"an RSA key makes envelopes", an_RSA_key_makes_envelopes},
+        {"an RSA envelope follows its version", an_RSA_envelope_follows_its_version},
+        {"every bit of an RSA envelope counts", every_bit_of_an_RSA_envelope_counts},
         CU_TEST_INFO_NULL,
     };
     return chapter_run("Envelopes", &(struct fixture_settings){.slots = slots}, tests);
