@@ -52,16 +52,21 @@ static bool constant_attribute(const struct kw_object *o, CK_ATTRIBUTE_TYPE type
     return false;
 }
 
-/* The mechanisms that a CMK of this type may be used with. */
-static void set_allowed(CK_KEY_TYPE type, struct kw_attr_value *v)
+/* The mechanisms that a CMK of this type may be used with in its slot. */
+static void set_allowed(const struct kw_object *o, struct kw_attr_value *v)
 {
-    static const CK_MECHANISM_TYPE aes[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
-    static const CK_MECHANISM_TYPE rsa[] = {CKM_RSA_PKCS_OAEP, CKM_RSA_AES_KEY_WRAP};
-    if (type == CKK_RSA) {
-        kw_attr_set_bytes(v, rsa, sizeof rsa);
-    } else {
-        kw_attr_set_bytes(v, aes, sizeof aes);
+    static const CK_MECHANISM_TYPE standard[2][3] = {{CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD},
+                                                     {CKM_RSA_PKCS_OAEP, CKM_RSA_AES_KEY_WRAP}};
+    bool rsa = o->version.type == CKK_RSA;
+    unsigned mechanisms = o->slot->config->mechanisms;
+    size_t n = 0;
+    for (size_t i = 0; (mechanisms & KW_MECHANISMS_STANDARD) != 0 && i < (rsa ? 2 : 3); i++) {
+        v->room.u[n++] = standard[rsa][i];
     }
+    if ((mechanisms & KW_MECHANISMS_ENVELOPE) != 0) {
+        v->room.u[n++] = CKM_KEYWARD_ENVELOPE;
+    }
+    kw_attr_set_bytes(v, v->room.u, n * sizeof v->room.u[0]);
 }
 
 static void set_hex(struct kw_attr_value *v, const uint8_t *bytes, size_t len)
@@ -156,7 +161,7 @@ static CK_RV cmk_attribute(const struct kw_object *o, CK_ATTRIBUTE_TYPE type, st
         kw_attr_set_ulong(v, k->bits / 8);
         return CKR_OK;
     case CKA_ALLOWED_MECHANISMS:
-        set_allowed(k->type, v);
+        set_allowed(o, v);
         return CKR_OK;
     case CKA_VALUE:
         return CKR_ATTRIBUTE_SENSITIVE;
@@ -260,7 +265,7 @@ static CK_RV half_attribute(const struct kw_object *o, CK_ATTRIBUTE_TYPE type, s
         kw_attr_set_bytes(v, k->rsa.exponent, k->rsa.exponent_len);
         return CKR_OK;
     case CKA_ALLOWED_MECHANISMS:
-        set_allowed(k->type, v);
+        set_allowed(o, v);
         return CKR_OK;
     default:
         return side_attribute(o, type, v);

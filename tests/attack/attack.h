@@ -49,7 +49,7 @@ attack_fn attack_twin_first, attack_twin_later, attack_replaced, attack_replaced
 attack_fn attack_malleable, attack_conjure, attack_length, attack_type, attack_mechanisms, attack_swap;
 
 /* envelopes.c: envelopes that nobody wrapped, or not for this place */
-attack_fn attack_envelope_bits, attack_envelope_conjure, attack_envelope_move;
+attack_fn attack_envelope_bits, attack_envelope_conjure, attack_envelope_move, attack_envelope_oracle;
 
 /* oracles.c: answers that tell something */
 attack_fn attack_padding, attack_bleichenbacher, attack_bleichenbacher_here, attack_manger,

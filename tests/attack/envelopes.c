@@ -1,9 +1,9 @@
 /* envelopes.c: wrapped keys of CKM_KEYWARD_ENVELOPE that nobody wrapped, or not for this place. A vendor's module has no such
  * mechanism: it is attacked through the one that a broker would use instead. */
+#include <keyward.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <keyward.h>
 
 #include "cipher.h"
 #include "scene.h"
@@ -133,4 +133,62 @@ enum verdict attack_envelope_move(struct scene *s)
         scene_need(s, rv == CKR_OK && right, "an envelope does not open in its own place");
     }
     return REFUSED;
+}
+
+/* AES-256-GCM as docs/envelope.md says, for a slot without tenant and geo and an empty context. */
+static bool seal(const uint8_t *key, const uint8_t *envelope, const uint8_t *data, uint8_t *out)
+{
+    uint8_t bound[20 + 1 + 12 + 6] = "keyward envelope v1";
+    int n = 0;
+    bound[20] = 1;
+    memcpy(bound + 21, envelope + 8, 12);
+    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+    bool good = c != NULL && EVP_EncryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, envelope + 24) == 1 &&
+                EVP_EncryptUpdate(c, NULL, &n, bound, sizeof bound) == 1 &&
+                EVP_EncryptUpdate(c, out, &n, data, SCENE_KEY_LEN) == 1 && EVP_EncryptFinal_ex(c, out + SCENE_KEY_LEN, &n) == 1 &&
+                EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_GET_TAG, 16, out + SCENE_KEY_LEN) == 1;
+    EVP_CIPHER_CTX_free(c);
+    return good;
+}
+
+/* An envelope with the attacker's data key for an RSA master key, made of what everybody can read, and of `like`, one that was made there: all of it is
+ * right but the origin tag, which is that of the other one. */
+static void forge(struct scene *s, const uint8_t modulus[CIPHER_RSA_BYTES], const struct blob *like, struct blob *out)
+{
+    uint8_t content_key[32];
+    *out = *like;
+    cipher_random(content_key, sizeof content_key);
+    scene_need(s, cipher_rsa(modulus, CIPHER_OAEP, content_key, sizeof content_key, out->bytes + HEADER), "RSA");
+    scene_need(s, seal(content_key, out->bytes, s->dek, out->bytes + HEADER + CIPHER_RSA_BYTES + 32), "GCM");
+    out->len = HEADER + CIPHER_RSA_BYTES + 32 + SCENE_KEY_LEN + 16;
+}
+
+/* A slot that takes envelopes only (mechanisms = envelope): OAEP, which has no origin, is refused, and so is an envelope without a right tag. */
+enum verdict attack_rsa_forge_here(struct scene *s)
+{
+    CK_RSA_PKCS_OAEP_PARAMS params = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+    CK_MECHANISM plain = {CKM_RSA_PKCS_OAEP, &params, sizeof params};
+    CK_MECHANISM envelope = {CKM_KEYWARD_ENVELOPE, NULL, 0};
+    uint8_t modulus[CIPHER_RSA_BYTES];
+    CK_ATTRIBUTE shown = {CKA_MODULUS, modulus, sizeof modulus};
+    CK_OBJECT_HANDLE halves[2];
+    struct sheet t = {0};
+    struct blob made = {.len = sizeof made.bytes};
+    struct blob blob;
+    CK_OBJECT_HANDLE key = 0;
+    scene_pair(s, halves);
+    CK_SESSION_HANDLE session = s->places[ENVELOPED].session;
+    CK_OBJECT_HANDLE own = scene_data_key(s, ENVELOPED, false);
+    scene_need(s, s->p11->C_GetAttributeValue(session, halves[0], &shown, 1) == CKR_OK && shown.ulValueLen == sizeof modulus, "no modulus");
+    scene_need(s, s->p11->C_WrapKey(session, &envelope, halves[0], own, made.bytes, &made.len) == CKR_OK, "an envelope cannot be made");
+    scene_need(s, made.bytes[4] == 3, "the token does OAEP with another hash than this attack");
+    sheet_data_key(&t, CKK_AES, false);
+    scene_need(s, cipher_rsa(modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob.bytes), "RSA");
+    CK_RV bare = s->p11->C_UnwrapKey(session, &plain, halves[1], blob.bytes, CIPHER_RSA_BYTES, t.items, t.count, &key);
+    scene_expect(s, bare, CKR_MECHANISM_INVALID, "C_UnwrapKey(RSA_PKCS_OAEP) where only envelopes are taken");
+    forge(s, modulus, &made, &blob);
+    CK_RV forged = s->p11->C_UnwrapKey(session, &envelope, halves[1], blob.bytes, blob.len, t.items, t.count, &key);
+    scene_expect(s, forged, CKR_WRAPPED_KEY_INVALID, "C_UnwrapKey of an envelope with the origin tag of another one");
+    scene_note(s, "mechanisms = envelope: OAEP is refused, and so is an envelope that was not made in the token");
+    return bare == CKR_OK || forged == CKR_OK ? SUCCEEDS : REFUSED;
 }

@@ -1,5 +1,4 @@
 #include <keyward.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "cipher.h"
@@ -30,6 +29,7 @@ static unsigned long sum(const struct answer *a)
 struct series {
     struct scene *s;
     CK_MECHANISM mechanism;
+    const struct place *at; /* NULL: PLANTED or ALPHA */
     bool sensitive; /* asks for a sealed key, which takes another way through Keyward than a readable one */
     CK_RV wanted;   /* through Keyward; CKR_OK: any, as long as it is one */
     bool started;
@@ -44,7 +44,7 @@ static void ask_once(struct series *q, const struct blob *blob, struct answer *o
     struct sheet t = {0};
     CK_OBJECT_HANDLE key = 0;
     uint8_t copy[SCENE_BLOB_MAX];
-    const struct place *p = &s->places[s->places[PLANTED].master != 0 ? PLANTED : ALPHA];
+    const struct place *p = q->at != NULL ? q->at : &s->places[s->places[PLANTED].master != 0 ? PLANTED : ALPHA];
     memcpy(copy, blob->bytes, blob->len);
     sheet_data_key(&t, CKK_AES, q->sensitive);
     for (size_t i = 0; i < COUNTING_FUNCTIONS; i++) {
@@ -210,17 +210,18 @@ static bool padding_tells(struct padding *p, CK_MECHANISM *m, CK_ULONG len, bool
 /* Bad envelopes, each in another way and some of another length. */
 static void send_envelopes(struct series *q, const struct blob *good)
 {
-    static const struct {
+    const size_t end = good->len;
+    const struct {
         size_t at;
         uint8_t flip;
-    } wrong[] = {{0, 1},    {4, 2},    {4, 6},     {5, 3},    {5, 1},     {7, 1},    {8, 1},  {19, 0x80}, {20, 0x80}, {23, 4},
-                 {23, 1},   {24, 1},   {36, 1},    {75, 0x80}, {76, 1},   {107, 1},  {108, 1}, {123, 1}};
+    } wrong[] = {{0, 1},  {4, 2},  {4, 6},  {5, 3},  {5, 1},     {6, 1},        {7, 1},        {8, 1},        {19, 0x80},   {20, 0x80},  {23, 4},
+                 {23, 1}, {24, 1}, {36, 1}, {75, 1}, {end - 80, 1}, {end - 49, 1}, {end - 48, 1}, {end - 17, 1}, {end - 16, 1}, {end - 1, 1}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct blob bad = *good;
         bad.bytes[wrong[i].at] ^= wrong[i].flip;
         send(q, &bad);
     }
-    for (CK_ULONG len = 1; len < 2 * good->len; len += 11) {
+    for (CK_ULONG len = 1; len < good->len + 300 && len < SCENE_BLOB_MAX; len += 23) {
         struct blob bad = *good;
         bad.len = len == good->len ? len + 1 : len;
         send(q, &bad);
@@ -228,24 +229,34 @@ static void send_envelopes(struct series *q, const struct blob *good)
     send_random(q, good->len, RANDOMS);
 }
 
-/* Every bad envelope, whatever is wrong with it: one code, one count of calls. */
-static bool envelopes_tell(struct padding *p, bool sensitive)
+/* Every bad envelope, whatever is wrong with it: one code, one count of calls. `with` wraps, at->master opens. */
+static bool envelopes_tell(struct padding *p, const struct place *at, CK_OBJECT_HANDLE with, bool sensitive)
 {
     struct scene *s = p->s;
-    struct series q = {.s = s, .mechanism = {CKM_KEYWARD_ENVELOPE, NULL, 0}, .sensitive = sensitive, .wanted = CKR_WRAPPED_KEY_INVALID};
-    const struct place *place = &s->places[PLANTED];
+    struct series q = {.s = s, .mechanism = {CKM_KEYWARD_ENVELOPE, NULL, 0}, .at = at, .sensitive = sensitive, .wanted = CKR_WRAPPED_KEY_INVALID};
+    const enum where w = (enum where)(at - s->places);
+    uint8_t context[] = "row 2";
+    CK_KEYWARD_ENVELOPE_PARAMS params = {context, sizeof context};
     struct blob good = {.len = sizeof good.bytes};
     struct blob warm = {.len = 24};
     struct answer ignored;
-    CK_OBJECT_HANDLE key = scene_data_key(s, PLANTED, false);
-    scene_need(s, s->p11->C_WrapKey(place->session, &q.mechanism, place->master, key, good.bytes, &good.len) == CKR_OK,
+    CK_OBJECT_HANDLE key = scene_data_key(s, w, false);
+    scene_need(s, s->p11->C_WrapKey(at->session, &q.mechanism, with, key, good.bytes, &good.len) == CKR_OK,
                "an envelope cannot be made");
-    scene_destroy(s, PLANTED, key);
+    scene_destroy(s, w, key);
     ask(&q, &warm, &ignored);
     send_envelopes(&q, &good);
+    q.mechanism = (CK_MECHANISM){CKM_KEYWARD_ENVELOPE, &params, sizeof params}; /* a good one, in another row */
+    send(&q, &good);
     p->sent += q.count;
     p->most = sum(&q.first) > p->most ? sum(&q.first) : p->most;
     return q.told;
+}
+
+static bool planted_envelopes_tell(struct padding *p)
+{
+    const struct place *at = &p->s->places[PLANTED];
+    return envelopes_tell(p, at, at->master, false) || envelopes_tell(p, at, at->master, true);
 }
 
 static bool any_padding_tells(struct padding *p)
@@ -264,7 +275,7 @@ static bool any_padding_tells(struct padding *p)
             }
         }
     }
-    return !p->s->direct && (envelopes_tell(p, false) || envelopes_tell(p, true));
+    return !p->s->direct && planted_envelopes_tell(p);
 }
 
 /* Version `number` of a lineage as Keyward makes them (DESIGN section 4), with the value given;
@@ -485,50 +496,18 @@ enum verdict attack_rsa_forge(struct scene *s)
     return rsa_unwrap(s, &m, &rsa, blob) == CKR_OK ? SUCCEEDS : REFUSED;
 }
 
-/* An envelope for the RSA master key of the place, made of what everybody can read: its lineage and modulus. The origin tag has to be made up, and
- * is what it must be refused for; the rest is as good as its maker can have it. */
-static void forge_envelope(struct scene *s, const struct outsider_rsa *rsa, CK_OBJECT_HANDLE key, struct blob *out)
+/* Envelopes under an RSA key: the tag is looked at first, so no bad one tells anything of what OAEP made of it. */
+enum verdict attack_envelope_oracle(struct scene *s)
 {
-    char hex[64] = "";
-    CK_ATTRIBUTE unique = {CKA_UNIQUE_ID, hex, sizeof hex - 1};
-    uint8_t content_key[32];
-    scene_need(s, s->p11->C_GetAttributeValue(s->places[ENVELOPED].session, key, &unique, 1) == CKR_OK, "the lineage is not shown");
-    cipher_random(out->bytes, sizeof out->bytes);
-    cipher_random(content_key, sizeof content_key);
-    memcpy(out->bytes, "KWE1\x03\x01\x01\x00", 8); /* OAEP with SHA-1, an AES key, 256 bytes */
-    for (size_t i = 0; i < 16; i++) {
-        unsigned byte = 0;
-        scene_need(s, sscanf(hex + 2 * i, "%2x", &byte) == 1, "the lineage is not shown in hex");
-        out->bytes[8 + i] = (uint8_t)byte;
+    struct padding p = {.s = s};
+    CK_OBJECT_HANDLE halves[2];
+    if (s->direct) {
+        return attack_manger(s);
     }
-    scene_need(s, cipher_rsa(rsa->modulus, CIPHER_OAEP, content_key, sizeof content_key, out->bytes + 36), "RSA");
-    out->len = 36 + CIPHER_RSA_BYTES + 32 + 32 + 16;
-}
-
-/* A slot that takes envelopes only (mechanisms = envelope): OAEP, which has no origin, is refused, and so is an envelope without a right tag. */
-enum verdict attack_rsa_forge_here(struct scene *s)
-{
-    CK_RSA_PKCS_OAEP_PARAMS params = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
-    CK_MECHANISM plain = {CKM_RSA_PKCS_OAEP, &params, sizeof params};
-    CK_MECHANISM envelope = {CKM_KEYWARD_ENVELOPE, NULL, 0};
-    struct outsider_rsa rsa = {.label = "enveloped"};
-    struct sheet private_keys = {0};
-    struct sheet t = {0};
-    struct blob blob;
-    CK_OBJECT_HANDLE with = 0;
-    CK_OBJECT_HANDLE key = 0;
-    scene_outside(s, outsider_rsa, &rsa, sizeof rsa);
-    scene_enter(s, ENVELOPED);
-    sheet_ulong(&private_keys, CKA_CLASS, CKO_PRIVATE_KEY);
-    scene_need(s, scene_find(s, ENVELOPED, &private_keys, &with, 1) == 1, "the private half is not shown");
-    CK_SESSION_HANDLE session = s->places[ENVELOPED].session;
-    sheet_data_key(&t, CKK_AES, false);
-    scene_need(s, cipher_rsa(rsa.modulus, CIPHER_OAEP, s->dek, sizeof s->dek, blob.bytes), "RSA");
-    CK_RV bare = s->p11->C_UnwrapKey(session, &plain, with, blob.bytes, CIPHER_RSA_BYTES, t.items, t.count, &key);
-    scene_expect(s, bare, CKR_MECHANISM_INVALID, "C_UnwrapKey(RSA_PKCS_OAEP) where only envelopes are taken");
-    forge_envelope(s, &rsa, with, &blob);
-    CK_RV forged = s->p11->C_UnwrapKey(session, &envelope, with, blob.bytes, blob.len, t.items, t.count, &key);
-    scene_expect(s, forged, CKR_WRAPPED_KEY_INVALID, "C_UnwrapKey of an envelope with a made-up origin tag");
-    scene_note(s, "mechanisms = envelope: OAEP is refused, and so is an envelope without the lineage's origin tag");
-    return bare == CKR_OK || forged == CKR_OK ? SUCCEEDS : REFUSED;
+    scene_pair(s, halves);
+    struct place *at = &s->places[ENVELOPED];
+    at->master = halves[1];
+    bool told = envelopes_tell(&p, at, halves[0], false) || envelopes_tell(&p, at, halves[0], true);
+    scene_note(s, "%u bad envelopes: one code and one count of calls (%lu)", p.sent, p.most);
+    return told ? SUCCEEDS : REFUSED;
 }

@@ -362,6 +362,20 @@ void scene_plant(struct scene *s, enum where w, unsigned wrong, uint8_t value[SC
     scene_outside(s, outsider_plant, &p, sizeof p);
 }
 
+void scene_pair(struct scene *s, CK_OBJECT_HANDLE halves[2])
+{
+    static const CK_OBJECT_CLASS classes[2] = {CKO_PUBLIC_KEY, CKO_PRIVATE_KEY};
+    const char *command = fixture_command();
+    const char *const argv[] = {command, "create", names[ENVELOPED], "--type", "rsa:2048", NULL};
+    scene_need(s, command != NULL && fixture_execute(s->fixture, argv), "keyward create --type rsa:2048");
+    scene_enter(s, ENVELOPED);
+    for (size_t i = 0; i < 2; i++) {
+        struct sheet t = {0};
+        sheet_ulong(&t, CKA_CLASS, classes[i]);
+        scene_need(s, scene_find(s, ENVELOPED, &t, &halves[i], 1) == 1, "a half of the RSA key is not shown");
+    }
+}
+
 void scene_uproot(struct scene *s, enum where w)
 {
     struct outsider_key k = {.destroy = true};

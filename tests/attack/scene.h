@@ -117,6 +117,8 @@ bool scene_reads_dek(struct scene *s, enum where w, CK_OBJECT_HANDLE key);
 void scene_outside(struct scene *s, outside_job *job, void *order, size_t size);
 /* Plants a master key for `w` with a value that the attacker knows (kept in `value`), wrong as said. */
 void scene_plant(struct scene *s, enum where w, unsigned wrong, uint8_t value[SCENE_KEY_LEN]);
+/* An RSA master key for ENVELOPED, made by the command, and the place entered: the public half and the private one. */
+void scene_pair(struct scene *s, CK_OBJECT_HANDLE halves[2]);
 /* Destroys a key of that place. */
 void scene_uproot(struct scene *s, enum where w);
 

@@ -29,6 +29,7 @@ static const struct attack rows[] = {
     {"A11", "Bleichenbacher's oracle (PKCS#1 v1.5)", attack_bleichenbacher, attack_bleichenbacher_here,
      BY_BOTH, NULL},
     {"A12", "Manger's oracle (OAEP)", attack_manger, attack_manger_here, BY_BOTH, NULL},
+    {"A12b", "the same by envelopes", attack_manger, attack_envelope_oracle, BY_BOTH, NULL},
     {"A13", "conjure a key from random bytes", attack_conjure, attack_conjure, BY_NSS, NULL},
     {"A13b", "conjure an envelope", attack_envelope_conjure, attack_envelope_conjure, BY_NSS, NULL},
     {"A14", "derive: a block cipher of the master key", attack_derive, attack_derive, BY_BOTH, NULL},

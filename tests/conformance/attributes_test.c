@@ -65,7 +65,8 @@ static void check_state(CK_ULONG number, CK_ULONG state, bool wrap, bool unwrap)
 
 static void a_CMK_shows_what_it_is(void)
 {
-    static const CK_MECHANISM_TYPE allowed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD};
+    static const CK_MECHANISM_TYPE allowed[] = {CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP, CKM_AES_KEY_WRAP_PAD,
+                                                CKM_KEYWARD_ENVELOPE};
     uint8_t id[64];
     char hex[40] = "";
     uint8_t print[16];
