@@ -179,7 +179,8 @@ struct opening {
 static bool is_about_blob(CK_RV rv)
 {
     return kw_error_class(rv) == KW_CLASS_AMBIGUOUS || rv == CKR_DATA_INVALID || rv == CKR_DATA_LEN_RANGE ||
-           rv == CKR_UNWRAPPING_KEY_SIZE_RANGE || rv == CKR_KEY_SIZE_RANGE;
+           rv == CKR_UNWRAPPING_KEY_SIZE_RANGE || rv == CKR_KEY_SIZE_RANGE ||
+           rv == CKR_ARGUMENTS_BAD; /* NSS: the blob is no number below the modulus */
 }
 
 /* Unwraps with a proven version. */
