@@ -202,6 +202,30 @@ says '[0-9]+ lines, [0-9]+ a second, [0-9]+ %, [0-9]+:[0-9]+ left' 'progress, ra
 exits 0 'piped' rewrap contoso
 hides 'a second' 'they are not'
 
+# lost: after the first line the token is gone.
+lost() {
+    mkfifo to from
+    { keyward rewrap contoso <to >from 2>said; echo $? >status; } &
+    exec 4>to 5<from
+    head -n 1 six >&4
+    read -r -t 20 got <&5
+    mv tokens away && mkdir tokens
+    cat six >&4
+    exec 4>&-
+    cat <&5 >out
+    wait $!
+    exec 5<&-
+    rm -r tokens && mv away tokens
+    cat said
+    return "$(cat status)"
+}
+exits 1 'a token that goes away on the way' lost
+equal "$got" "$new" 'what was done is written'
+same six out 'what is left is written unchanged'
+says '^keyward: line 2: the token cannot be reached' 'the first line is told with the reason'
+says '^keyward: line 3: the token does not answer; this line and those after it' 'the others at once'
+says '7 lines: 1 rewrapped, 0 current, 0 without an envelope, 1 failed, 5 not tried' 'and all are counted'
+
 exits 2 'no slot: usage' keyward rewrap
 exits 2 'an option that there is not' keyward rewrap contoso --all
 exits 2 '--column 0' keyward rewrap contoso --column 0
