@@ -163,7 +163,7 @@ static struct kw_rv wrap_current(struct desk *d, const struct kw_dek *content, u
 struct kw_rv kw_content_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_content_wrapping *w, uint8_t *envelope,
                              size_t *len)
 {
-    struct room room;
+    struct room room = {0};
     uint8_t text[KW_ENVELOPE_SEALED_MAX];
     struct kw_envelope e = {.type = w->dek->spec.type, .sealed = text, .sealed_len = w->dek->spec.len + KW_GCM_TAG_SIZE};
     struct kw_dek content = {0};
@@ -388,7 +388,7 @@ static struct kw_rv open_sealed(const struct desk *d, const struct kw_envelope *
 struct kw_rv kw_content_rewrap(struct kw_lease *lease, struct kw_cmk *cmk, const uint8_t *bytes, size_t len,
                                struct kw_content_rewrapped *out)
 {
-    struct room room;
+    struct room room = {0};
     struct kw_envelope e;
     struct desk d;
     struct kw_dek content = {.spec = sealed};

@@ -6,6 +6,7 @@ make_token eu-1
     token_section eu-1
     printf 'geo = eu\n'
     printf '[slot contoso]\ntokens = eu-1\ntenant = contoso ltd\ngeo = eu\n'
+    printf '[slot pair]\ntokens = eu-1\ntenant = contoso ltd\ngeo = eu\n'
     printf '[slot fabrikam]\ntokens = eu-1\ngeo = eu\nmechanisms = standard\n'
 } >"$KEYWARD_CONF"
 cd "$work" || exit 2
@@ -45,6 +46,35 @@ says 'another place, or changed' 'and says why'
 exits 1 'nor another geo' ./open-envelope "$(hex cmk)" 'contoso ltd' us '' <envelope01
 exits 1 'nor a context' ./open-envelope "$(hex cmk)" 'contoso ltd' eu 'orders' <envelope01
 exits 1 'nor another key' ./open-envelope "$(openssl rand -hex 32)" 'contoso ltd' eu '' <envelope01
+
+# The same with an RSA key of the customer's, before and after a rotation away from it and back.
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out cmk.pem 2>/dev/null
+exits 0 'another transport key is made' keyward transport-key pair -o kek2.pem
+exits 0 'the customer wraps an RSA key to it' keyward export-blob cmk.pem --to kek2.pem -o cmk2.byok
+exits 0 'it is imported' keyward import pair cmk2.byok
+exits 0 'the token is looked at past Keyward' bare eu-1 -O --type secrkey
+equal "$(grep -A 3 'pair/origin' output | tr -s ' ' | grep Access)" ' Access: sensitive, always sensitive, never extractable, local' 'an origin key stays in it'
+openssl rand -out dek 32
+# shellcheck disable=SC2317 # exits calls it
+put() { keyward wrap pair --context row <dek >line; }
+exits 0 'a data key is put into an envelope' put
+base64 -d line >rsa-envelope
+equal "$(od -An -v -tx1 -N 8 rsa-envelope | tr -d ' \n')" 4b57453103010100 'RSA-OAEP with SHA-1, an AES key, 256 bytes'
+exits 0 'the recipe opens it with the private key' ./open-envelope cmk.pem 'contoso ltd' eu row <rsa-envelope
+equal "$(cat output)" "$(hex dek)" 'to the data key'
+exits 1 'not in another row' ./open-envelope cmk.pem 'contoso ltd' eu other <rsa-envelope
+exits 0 'the key is rotated' keyward rotate pair
+# shellcheck disable=SC2317 # exits calls it
+renew() { keyward rewrap pair <line >line2; }
+exits 0 'the envelope is rewrapped' renew
+base64 -d line2 >rsa-envelope2
+equal "$(od -An -v -tx1 -j 20 -N 4 rsa-envelope2 | tr -d ' \n')" 00000002 'it is under version 2'
+holds 'the encrypted data key is the same' cmp -s <(tail -c 48 rsa-envelope) <(tail -c 48 rsa-envelope2)
+exits 1 'the customer cannot open it with version 1' ./open-envelope cmk.pem 'contoso ltd' eu row <rsa-envelope2
+# shellcheck disable=SC2317 # exits calls it
+get() { keyward unwrap pair --context row --reveal <line2 >back; }
+exits 0 'the command opens it' get
+same back dek 'to the data key'
 
 exits 0 'the other slot has a data key, too' tool fabrikam --keygen --key-type AES:16 --id 01 --extractable
 export KEYWARD_LOG=stderr KEYWARD_LOG_LEVEL=debug
