@@ -1,9 +1,12 @@
 #include "feed.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "file.h"
 
 enum { CHUNK = 64 * 1024 };
 
@@ -38,7 +41,7 @@ static enum feed_state fill(struct feed *f)
     ssize_t n = 0;
     do {
         n = read(f->fd, b->at + b->len, b->room - b->len);
-    } while (n < 0 && errno == EINTR);
+    } while (n < 0 && file_again(f->fd, POLLIN, errno));
     if (n < 0) {
         return FEED_UNREADABLE;
     }

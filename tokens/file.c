@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@ static ssize_t read_all(int fd, unsigned char *bytes, size_t most)
     size_t used = 0;
     while (used < most) {
         ssize_t n = read(fd, bytes + used, most - used);
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 && !file_again(fd, POLLIN, errno)) {
             return -1;
         }
         if (n == 0) {
@@ -76,11 +77,20 @@ struct kw_rv file_take(int fd, size_t most, struct kw_secret **out)
     return read_whole(fd, most, out);
 }
 
+bool file_again(int fd, short events, int error)
+{
+    struct pollfd wait = {.fd = fd, .events = events};
+    if (error != EAGAIN && error != EWOULDBLOCK) {
+        return error == EINTR;
+    }
+    return poll(&wait, 1, -1) >= 0 || errno == EINTR;
+}
+
 bool file_put(int fd, const unsigned char *bytes, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 && !file_again(fd, POLLOUT, errno)) {
             return false;
         }
         bytes += n > 0 ? n : 0;

@@ -19,6 +19,9 @@ KW_MUST_USE struct kw_rv file_take(int fd, size_t most, struct kw_secret **out);
 /* Writes all of it to the descriptor, however often that is interrupted; false: errno tells. */
 bool file_put(int fd, const unsigned char *bytes, size_t len);
 
+/* Whether a read or write that failed with this errno is to be done again: it was interrupted, or the descriptor does not block and is ready now. */
+bool file_again(int fd, short events, int error);
+
 /* A new file with these bytes and this mode; what was written in part is removed again. */
 KW_MUST_USE struct kw_rv file_write(const char *path, const void *bytes, size_t len, unsigned mode);
 

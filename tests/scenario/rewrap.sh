@@ -9,6 +9,7 @@ make_token eu-2
     token_section eu-2
     printf '[slot contoso]\ntenant = contoso\ntokens = eu-1\n[slot fabrikam]\ntenant = fabrikam\ntokens = eu-2\n'
     printf '[slot closed]\ntokens = eu-1\ndata-keys = sealed\n[slot plain]\ntokens = eu-1\nmechanisms = standard\n'
+    printf '[slot rsa]\ntokens = eu-2\n'
 } >"$KEYWARD_CONF"
 cd "$work" || exit 2
 exits 1 'without a key it fails' keyward rewrap contoso
@@ -16,6 +17,7 @@ says 'no key' 'and says so'
 for slot in contoso fabrikam closed plain; do
     keyward create $slot >/dev/null 2>&1
 done
+keyward create rsa --type rsa:2048 >/dev/null 2>&1
 
 # rewrap ARGUMENT...: from $in to $work/out; what it says is in $work/output.
 in=in
@@ -159,6 +161,19 @@ says 'sealed' 'is refused'
 exits 0 'the other way is allowed' keyward rewrap closed --from contoso </dev/null
 exits 1 'a slot that offers no envelopes' keyward rewrap plain </dev/null
 says 'mechanisms = ' 'says what to set'
+
+# An RSA key, whose envelopes are longer and carry an origin tag.
+keyward wrap rsa --context crm/1 <key.1 >in 2>/dev/null
+keyward rotate rsa >/dev/null 2>&1
+exits 0 'under an RSA key' rewrap rsa
+equal "$(version "$(cat out)")" 2 'the new version'
+holds 'wraps the same data key' opens rsa crm/1 "$(cat out)" key.1
+cp out in
+exits 0 'from there under an AES key' rewrap contoso --from rsa --context crm/1
+holds 'too' opens contoso crm/1 "$(cat out)" key.1
+cp out in
+exits 0 'and back' rewrap rsa --from contoso --context crm/1
+holds 'too' opens rsa crm/1 "$(cat out)" key.1
 
 # The token refuses.
 keyward disable contoso --version 1 >/dev/null 2>&1

@@ -11,6 +11,7 @@
 #include "column.h"
 #include "encoding.h"
 #include "feed.h"
+#include "file.h"
 #include "scratch.h"
 #include "window.h"
 
@@ -218,6 +219,75 @@ static void an_input_that_cannot_be_read_is_told_from_its_end(void)
     (void)close(fd);
 }
 
+/* Writes what `arg` has, a little at a time and late, so that the reader finds nothing there. */
+struct dribble {
+    int fd;
+    const char *text;
+};
+
+static void *dribble(void *arg)
+{
+    const struct dribble *d = arg;
+    for (const char *p = d->text; *p != '\0'; p++) {
+        (void)usleep(500);
+        CU_ASSERT_TRUE(file_put(d->fd, (const unsigned char *)p, 1));
+    }
+    (void)close(d->fd);
+    return NULL;
+}
+
+static void *put_all(void *arg)
+{
+    const struct dribble *d = arg;
+    CU_ASSERT_TRUE(file_put(d->fd, (const unsigned char *)d->text, strlen(d->text)));
+    (void)close(d->fd);
+    return NULL;
+}
+
+static void a_pipe_that_does_not_block_is_waited_for(void)
+{
+    int ends[2];
+    pthread_t thread;
+    struct feed f;
+    struct batch b = {0};
+    char got[32] = "";
+    CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    struct dribble d = {ends[1], "a first\nand a last"};
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, dribble, &d), 0);
+    feed_init(&f, ends[0]);
+    while (feed_next(&f, &b) == FEED_MORE) {
+        (void)strncat(got, (const char *)b.in.at, b.in.len);
+    }
+    CU_ASSERT_STRING_EQUAL(got, d.text);
+    CU_ASSERT_EQUAL(f.lines, 2);
+    (void)pthread_join(thread, NULL);
+    batch_clear(&b);
+    feed_clear(&f);
+    (void)close(ends[0]);
+}
+
+static void a_full_pipe_is_waited_for(void)
+{
+    enum { MUCH = 300000 };
+    static unsigned char bytes[MUCH];
+    int ends[2];
+    pthread_t thread;
+    struct feed f;
+    struct batch b = {0};
+    memset(bytes, 'x', sizeof bytes);
+    CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    struct dribble d = {ends[1], (const char *)bytes};
+    bytes[MUCH - 1] = '\0';
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, put_all, &d), 0);
+    feed_init(&f, ends[0]);
+    CU_ASSERT_EQUAL(feed_next(&f, &b), FEED_MORE);
+    CU_ASSERT(b.count == 1 && b.lines[0].len == MUCH - 1);
+    (void)pthread_join(thread, NULL);
+    batch_clear(&b);
+    feed_clear(&f);
+    (void)close(ends[0]);
+}
+
 /* The roles of a window: numbers go in, each takes its own time, and they must come out in order. */
 struct numbers {
     unsigned long long filled;
@@ -309,6 +379,8 @@ int main(void)
         {"lines lose no byte", lines_lose_no_byte},
         {"a long line is whole and its memory is given back", a_long_line_is_whole_and_its_memory_is_given_back},
         {"an input that cannot be read is told from its end", an_input_that_cannot_be_read_is_told_from_its_end},
+        {"a pipe that does not block is waited for", a_pipe_that_does_not_block_is_waited_for},
+        {"a full pipe is waited for", a_full_pipe_is_waited_for},
         {"batches keep their order", batches_keep_their_order},
         {"a window stops when nothing more is wanted", a_window_stops_when_nothing_more_is_wanted},
         CU_TEST_INFO_NULL,
