@@ -470,6 +470,7 @@ static void look_at_token(struct build *b, struct kw_config_token *token)
 {
     int fd = -1;
     const char *problem = kw_trust_open(token->module_path, KW_TRUST_CONFIG, &fd);
+    b->file->no_memory = b->file->no_memory || problem == kw_trust_short; /* no fault of the file, to be kept until the next start */
     if (problem == NULL) {
         (void)close(fd);
     } else {
@@ -477,6 +478,7 @@ static void look_at_token(struct build *b, struct kw_config_token *token)
                                            token->module_path, token->name, problem);
     }
     problem = kw_pin_file_problem(token);
+    b->file->no_memory = b->file->no_memory || problem == kw_trust_short;
     if (problem != NULL) {
         char *text = kw_inifile_remark(b->file, token->line, "the PIN source %s of [token %s] %s",
                                        token->pin_source, token->name, problem);

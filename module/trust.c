@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+const char kw_trust_short[] = "cannot be opened now, because files or memory are short; raise the limits of this process (ulimit -n)";
+
 static const char *open_problem(int error)
 {
     switch (error) {
@@ -15,6 +17,10 @@ static const char *open_problem(int error)
     case EACCES:
     case EPERM:
         return "may not be read by this user; give read permission on it and on its folders";
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return kw_trust_short;
     case ELOOP:
         return "is a loop of symbolic links; mend the path";
     default:

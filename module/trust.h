@@ -13,6 +13,9 @@ enum kw_trust {
     KW_TRUST_PIN     /* the same, and without any permission for others */
 };
 
+/* What kw_trust_open gives when the process, not the file, is the matter: too many open files, or no memory. It passes. */
+extern const char kw_trust_short[];
+
 /* Opens `path` for reading. NULL, and *fd is the caller's (close), when the file may be believed;
  * else what is wrong and what to do, as the end of a sentence about the file: static storage. */
 const char *kw_trust_open(const char *path, enum kw_trust rule, int *fd);

@@ -39,11 +39,11 @@ static void add_version(struct visit *v, const struct kw_version *version)
         s->rows[s->count++] = (struct survey_row){.version = *version};
     } else if (s->rows[i].version.has_fingerprint && version->has_fingerprint &&
                memcmp(s->rows[i].version.fingerprint, version->fingerprint, KW_FINGERPRINT_SIZE) != 0) {
-        problem(s, "slot %s: version %u is another key on token %s than on its peers; take that token out of `tokens =`",
+        problem(s, "slot %s: version %u is another key on token %s than on its peers, so the token is out of service; take it out of `tokens =`",
                 s->slot->name, version->version, s->slot->tokens[v->member]->name);
     }
     if (s->rows[i].version.state != version->state || s->rows[i].version.purge != version->purge) {
-        problem(s, "slot %s: version %u is %s on token %s but not on its peers; run `keyward repair %s`", s->slot->name,
+        problem(s, "slot %s: version %u is %s on token %s but not on its peers, so one of them is out of service; run `keyward repair %s`", s->slot->name,
                 version->version, kw_state_name(version->state), s->slot->tokens[v->member]->name, s->slot->name);
     }
     s->rows[i].tokens |= 1u << v->member;
@@ -172,7 +172,7 @@ static bool judge_rows(struct survey *s)
     for (size_t i = 0; i < s->count; i++) {
         for (size_t k = 0; k < s->slot->token_count; k++) {
             if (s->tokens[k].logged_in && (s->rows[i].tokens & 1u << k) == 0) {
-                problem(s, "slot %s: version %u is missing on token %s; run `keyward repair %s`", s->slot->name,
+                problem(s, "slot %s: version %u is missing on token %s, which is out of service; run `keyward repair %s`", s->slot->name,
                         s->rows[i].version.version, s->slot->tokens[k]->name, s->slot->name);
             }
         }

@@ -94,7 +94,7 @@ static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR applicati
         return call.rv;
     }
     if (lies(&call, FAULTY_LIMIT, CKR_OK) && rules_sessions() >= (long)call.value) {
-        return CKR_SESSION_COUNT;
+        return rules_end(&call, CKR_SESSION_COUNT);
     }
     CK_RV rv = vendor->C_OpenSession(slot, flags, application, notify, session);
     if (rv == CKR_OK) {

@@ -56,6 +56,7 @@ enum { FAULTY_RULES = 8 };
 struct faulty_control {
     struct faulty_rule rules[FAULTY_RULES];
     atomic_ulong calls[FAULTY_FUNCTIONS]; /* of all processes */
+    atomic_int inside;                    /* calls that SoftHSM is at, of all processes */
     atomic_ulong pins;                    /* PINs that C_Login has forwarded */
     atomic_ulong wrong_pins;              /* and that SoftHSM has refused */
 };

@@ -4,9 +4,10 @@
  *
  * The changes are real: another process makes them in SoftHSM. Where a replica must not serve, faulty.so takes its peer away to show it.
  */
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "envelope.h"
 #include "teller.h"
 
 /* Changes of the master key with a label, in another process. */
@@ -235,6 +236,37 @@ static void the_store_goes_and_comes(void)
     teller_end();
 }
 
+/* The vendor's code dies in the broker's process and takes it along: nothing is left that hinders the next one. */
+static void the_module_dies_inside_the_caller(void)
+{
+    static const struct {
+        enum faulty_act act;
+        const char *name;
+    } deaths[] = {{FAULTY_SEGV, "SIGSEGV"}, {FAULTY_EXIT, "_exit"}};
+    for (size_t i = 0; i < COUNT_OF(deaths); i++) {
+        int status = 0;
+        (void)fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            teller_begin("o-crash");
+            (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = deaths[i].act, .value = 7, .skip = 2});
+            for (unsigned k = 0; k < 10; k++) {
+                (void)teller_unwrap();
+            }
+            _exit(0);
+        }
+        bool ended = pid > 0 && waitpid(pid, &status, 0) == pid;
+        bool died = deaths[i].act == FAULTY_SEGV ? WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV : WIFEXITED(status) && WEXITSTATUS(status) == 7;
+        if (SANITIZED && deaths[i].act == FAULTY_SEGV) {
+            died = status != 0;
+        }
+        CHECK(ended && died, chapter_join("the module ends the process", deaths[i].name));
+        teller_begin("o-crash");
+        CHECK_RV(teller_unwrap(), CKR_OK, "the next process works");
+        teller_end();
+    }
+}
+
 static CU_TestInfo tests[] = {
     {"a replica that is not what its peer is, does not serve", poisoned_before_login},
     {"nor one that allows more than its peer", other_states},
@@ -244,6 +276,7 @@ static CU_TestInfo tests[] = {
     {"the only token's key is replaced", one_token_gets_another_key},
     {"the only token's key gets a twin", one_token_gets_a_twin},
     {"the store is moved away and back", the_store_goes_and_comes},
+    {"the module dies inside the caller", the_module_dies_inside_the_caller},
     CU_TEST_INFO_NULL,
 };
 
@@ -253,7 +286,7 @@ int main(void)
 #define ONE(n) {.name = n, .tokens = "eu-1", .cmk = FIXTURE_CMK_KNOWN}
     static const struct fixture_slot slots[] = {PAIR("p-other"), PAIR("p-gone"), PAIR("p-named"), PAIR("p-twin"), PAIR("p-bit"),
                                                 PAIR("p-state"), PAIR("p-late"), ONE("o-gone"),   ONE("o-named"), ONE("o-other"),
-                                                ONE("o-twin"),   ONE("o-store"), {0}};
+                                                ONE("o-twin"),   ONE("o-store"), ONE("o-crash"), {0}};
     const struct fixture_settings settings = {.slots = slots, .vendor = teller_prepare()};
     return settings.vendor == NULL ? 1 : chapter_run("changes from outside", &settings, tests);
 }

@@ -186,7 +186,7 @@ static CK_RV vanished(enum faulty_function f, CK_ULONG first, bool *over)
     return takes_slot(f) ? CKR_TOKEN_NOT_PRESENT : CKR_DEVICE_REMOVED;
 }
 
-struct rules_call rules_begin(enum faulty_function f, CK_ULONG first)
+static struct rules_call judge(enum faulty_function f, CK_ULONG first)
 {
     struct rules_call call = {0};
     (void)atomic_fetch_add(&control->calls[f], 1);
@@ -228,8 +228,19 @@ struct rules_call rules_begin(enum faulty_function f, CK_ULONG first)
     return call;
 }
 
+struct rules_call rules_begin(enum faulty_function f, CK_ULONG first)
+{
+    (void)atomic_fetch_add(&control->inside, 1);
+    struct rules_call call = judge(f, first);
+    if (call.over) {
+        (void)atomic_fetch_sub(&control->inside, 1);
+    }
+    return call;
+}
+
 CK_RV rules_end(const struct rules_call *call, CK_RV rv)
 {
+    (void)atomic_fetch_sub(&control->inside, 1);
     return call->rule != NULL && call->act == FAULTY_LATE ? call->value : rv;
 }
 

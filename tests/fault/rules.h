@@ -23,7 +23,7 @@ bool rules_start(CK_FUNCTION_LIST *vendor);
 /* Before the vendor is asked. `first` is the first argument: a session, a slot or neither. */
 struct rules_call rules_begin(enum faulty_function function, CK_ULONG first);
 
-/* After it: the answer to give for the vendor's answer. */
+/* After it, unless the call was over: the answer to give for the vendor's answer. */
 CK_RV rules_end(const struct rules_call *call, CK_RV rv);
 
 /* Whether a rule makes the token of this slot vanish. */
