@@ -1,6 +1,9 @@
 /* envelope_test.c: the bytes of an envelope: the vectors of docs/envelope.md, every bit, every length, every place. No token. */
 #include "envelope.h"
 
+#include <openssl/evp.h>
+#include <sys/random.h>
+
 #include "scratch.h"
 
 enum { PAGE_MAX = 65536, CONTEXT_ROOM = KW_ENVELOPE_CONTEXT_MAX + 1 };
@@ -168,6 +171,79 @@ static void every_other_bit_counts(void)
     }
 }
 
+/* What the token does with a wrapped content key, by OpenSSL: RFC 3394. False when it does not open. */
+static bool kw_by_openssl(EVP_CIPHER_CTX *c, int direction, const uint8_t *in, size_t len, uint8_t *out)
+{
+    static const uint8_t cmk[32] = "thirty-two bytes, a master key.";
+    int n = 0;
+    EVP_CIPHER_CTX_set_flags(c, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+    return EVP_CipherInit_ex(c, EVP_aes_256_wrap(), NULL, cmk, NULL, direction) == 1 && EVP_CipherUpdate(c, out, &n, in, (int)len) == 1;
+}
+
+/* Opens an envelope as content.c does under an AES key whose only version is 1. */
+static bool opens_whole(EVP_CIPHER_CTX *c, const struct kw_envelope_place *place, const uint8_t *bytes, size_t len, const uint8_t *lineage)
+{
+    struct kw_envelope e;
+    struct kw_secret *key = NULL;
+    struct kw_secret *data = NULL;
+    uint8_t content[KW_ENVELOPE_KEY + 16];
+    bool open = kw_envelope_parse(bytes, len, &e) == NULL && memcmp(e.lineage, lineage, sizeof e.lineage) == 0 && e.version == 1 &&
+                e.how == KW_ENVELOPE_AES_KW && kw_by_openssl(c, 0, e.wrapped, e.wrapped_len, content) &&
+                kw_ok(kw_secret_dup(content, KW_ENVELOPE_KEY, &key)) && kw_ok(kw_envelope_open(&e, place, key, &data));
+    kw_secret_free(data);
+    kw_secret_free(key);
+    return open;
+}
+
+/* Makes an envelope of a random data key; gives its length. */
+static size_t make_whole(EVP_CIPHER_CTX *c, const struct kw_envelope_place *place, size_t data_len, uint8_t out[KW_ENVELOPE_MAX])
+{
+    uint8_t content[KW_ENVELOPE_KEY];
+    uint8_t random[KW_DEK_LENGTH_MAX];
+    uint8_t wrapped[KW_ENVELOPE_AES_WRAPPED + 16];
+    uint8_t sealed[KW_ENVELOPE_SEALED_MAX];
+    struct kw_secret *key = NULL;
+    struct kw_secret *data = NULL;
+    struct kw_envelope e = {.how = KW_ENVELOPE_AES_KW, .type = CKK_AES, .version = 1, .wrapped = wrapped,
+                            .wrapped_len = KW_ENVELOPE_AES_WRAPPED, .sealed = sealed, .sealed_len = data_len + KW_GCM_TAG_SIZE};
+    CU_ASSERT_FATAL(getrandom(content, sizeof content, 0) == sizeof content && getrandom(random, data_len, 0) == (ssize_t)data_len &&
+                    getrandom(e.nonce, sizeof e.nonce, 0) == sizeof e.nonce && getrandom(e.lineage, sizeof e.lineage, 0) == sizeof e.lineage);
+    CU_ASSERT_FATAL(kw_by_openssl(c, 1, content, sizeof content, wrapped) && kw_ok(kw_secret_dup(content, sizeof content, &key)) &&
+                    kw_ok(kw_secret_dup(random, data_len, &data)) && kw_ok(kw_envelope_seal(&e, place, key, data, sealed)));
+    kw_secret_free(key);
+    kw_secret_free(data);
+    return kw_envelope_write(&e, out);
+}
+
+/* Every bit of many whole envelopes, the content key unwrapped by OpenSSL; KW_TEST_ENVELOPES says how many. */
+static void every_bit_of_whole_envelopes_counts(void)
+{
+    static const size_t lengths[] = {16, 24, 32};
+    const struct kw_envelope_place place = {"contoso", "eu", (const uint8_t *)"database/table", 14};
+    const char *many = getenv("KW_TEST_ENVELOPES");
+    unsigned long envelopes = many == NULL ? 10 : strtoul(many, NULL, 10);
+    unsigned long flips = 0;
+    unsigned long accepted = 0;
+    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+    for (unsigned long i = 0; i < envelopes; i++) {
+        uint8_t bytes[KW_ENVELOPE_MAX];
+        uint8_t lineage[KW_LINEAGE_SIZE];
+        size_t len = make_whole(c, &place, lengths[i % 3], bytes);
+        memcpy(lineage, bytes + 8, sizeof lineage);
+        CU_ASSERT_TRUE_FATAL(opens_whole(c, &place, bytes, len, lineage));
+        for (size_t bit = 0; bit < len * 8; bit++) {
+            bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+            accepted += opens_whole(c, &place, bytes, len, lineage);
+            bytes[bit / 8] ^= (uint8_t)(1U << bit % 8);
+            flips++;
+        }
+    }
+    (void)printf("\n    %lu bits of %lu envelopes flipped, %lu accepted ", flips, envelopes, accepted);
+    CU_ASSERT_EQUAL(accepted, 0);
+    EVP_CIPHER_CTX_free(c);
+}
+
 static void the_origin_text_has_what_the_token_signs(void)
 {
     uint8_t bytes[KW_ENVELOPE_MAX];
@@ -292,6 +368,7 @@ int main(void)
     static CU_TestInfo tests[] = {
         {"the vectors are read, opened and made again", the_vectors_are_read_opened_and_made_again},
         {"every other bit counts", every_other_bit_counts},
+        {"every bit of whole envelopes counts", every_bit_of_whole_envelopes_counts},
         {"the origin text has what the token signs", the_origin_text_has_what_the_token_signs},
         {"another length is no envelope", another_length_is_no_envelope},
         {"header fields are judged", header_fields_are_judged},
