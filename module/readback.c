@@ -1,5 +1,6 @@
 #include "readback.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /* SoftHSM shows CKA_VALUE_LEN 0 for a key that came by C_UnwrapKey, so such a version tells its size in the upper half of the origin
@@ -16,87 +17,54 @@ bool kw_readback_is_ours(const struct kw_readback *a)
     return a->id_len == len && memcmp(a->id, "kw", 2) == 0;
 }
 
-/* One C_GetAttributeValue; *complete: every attribute came, with its length (CKA_ID: with at most that). */
-static struct kw_rv read_all(struct kw_lease *lease, CK_OBJECT_HANDLE key, CK_ATTRIBUTE *t, CK_ULONG count, bool *complete)
+/* Where an attribute goes. */
+struct field {
+    CK_ATTRIBUTE_TYPE type;
+    size_t at;
+    size_t size;
+};
+#define FIELD(type, member) {type, offsetof(struct kw_readback, member), sizeof((struct kw_readback *)NULL)->member}
+
+static const struct field secret_fields[] = {
+    FIELD(CKA_CLASS, class),       FIELD(CKA_TOKEN, token),     FIELD(CKA_PRIVATE, private), FIELD(CKA_SENSITIVE, sensitive),
+    FIELD(CKA_EXTRACTABLE, extractable), FIELD(CKA_ENCRYPT, encrypt), FIELD(CKA_DECRYPT, decrypt), FIELD(CKA_SIGN, sign),
+    FIELD(CKA_VERIFY, verify),     FIELD(CKA_DERIVE, derive),   FIELD(CKA_WRAP, wrap),       FIELD(CKA_UNWRAP, unwrap),
+    FIELD(CKA_KEY_TYPE, type),     FIELD(CKA_VALUE_LEN, len),   FIELD(CKA_ID, id),
+};
+static const struct field private_fields[] = {
+    FIELD(CKA_CLASS, class),     FIELD(CKA_TOKEN, token), FIELD(CKA_PRIVATE, private), FIELD(CKA_SENSITIVE, sensitive),
+    FIELD(CKA_EXTRACTABLE, extractable), FIELD(CKA_DECRYPT, decrypt), FIELD(CKA_SIGN, sign), FIELD(CKA_DERIVE, derive),
+    FIELD(CKA_UNWRAP, unwrap),   FIELD(CKA_KEY_TYPE, type), FIELD(CKA_ID, id),
+};
+static const struct field public_fields[] = {
+    FIELD(CKA_CLASS, class), FIELD(CKA_TOKEN, token),   FIELD(CKA_PRIVATE, private),
+    FIELD(CKA_WRAP, wrap),   FIELD(CKA_KEY_TYPE, type), FIELD(CKA_ID, id),
+};
+#define COUNT(fields) (sizeof(fields) / sizeof(fields)[0])
+
+/* One C_GetAttributeValue. out->complete: every attribute came, with its length (CKA_ID, the last field: with at most that). */
+static struct kw_rv read_fields(struct kw_lease *lease, CK_OBJECT_HANDLE key, const struct field *fields, size_t count, struct kw_readback *out)
 {
-    enum { MOST = 16 };
-    CK_ULONG sizes[MOST];
-    for (CK_ULONG i = 0; i < count; i++) {
-        sizes[i] = t[i].ulValueLen;
+    CK_ATTRIBUTE t[COUNT(secret_fields)];
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < count; i++) {
+        t[i] = (CK_ATTRIBUTE){fields[i].type, (uint8_t *)out + fields[i].at, fields[i].size};
     }
     CK_RV rv = lease->call->C_GetAttributeValue(lease->session, key, t, count);
     if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE && rv != CKR_BUFFER_TOO_SMALL) {
         return kw_lease_check(lease, rv, "C_GetAttributeValue");
     }
-    *complete = rv == CKR_OK;
-    for (CK_ULONG i = 0; i < count; i++) {
-        *complete &= t[i].type == CKA_ID ? t[i].ulValueLen <= sizes[i] : t[i].ulValueLen == sizes[i];
+    out->complete = rv == CKR_OK;
+    for (size_t i = 0; i < count; i++) {
+        out->complete &= t[i].type == CKA_ID ? t[i].ulValueLen <= fields[i].size : t[i].ulValueLen == fields[i].size;
+    }
+    out->id_len = out->complete ? t[count - 1].ulValueLen : 0;
+    if (t[0].ulValueLen != sizeof out->class) { /* some tokens stop at the first attribute that the object has not */
+        CK_ATTRIBUTE class = {CKA_CLASS, &out->class, sizeof out->class};
+        rv = lease->call->C_GetAttributeValue(lease->session, key, &class, 1);
+        return kw_lease_check(lease, rv, "C_GetAttributeValue");
     }
     return KW_OK;
-}
-
-static struct kw_rv read_secret(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_readback *out)
-{
-    CK_ATTRIBUTE t[] = {
-        {CKA_CLASS, &out->class, sizeof out->class},
-        {CKA_TOKEN, &out->token, sizeof out->token},
-        {CKA_PRIVATE, &out->private, sizeof out->private},
-        {CKA_SENSITIVE, &out->sensitive, sizeof out->sensitive},
-        {CKA_EXTRACTABLE, &out->extractable, sizeof out->extractable},
-        {CKA_ENCRYPT, &out->encrypt, sizeof out->encrypt},
-        {CKA_DECRYPT, &out->decrypt, sizeof out->decrypt},
-        {CKA_SIGN, &out->sign, sizeof out->sign},
-        {CKA_VERIFY, &out->verify, sizeof out->verify},
-        {CKA_DERIVE, &out->derive, sizeof out->derive},
-        {CKA_WRAP, &out->wrap, sizeof out->wrap},
-        {CKA_UNWRAP, &out->unwrap, sizeof out->unwrap},
-        {CKA_KEY_TYPE, &out->type, sizeof out->type},
-        {CKA_VALUE_LEN, &out->len, sizeof out->len},
-        {CKA_ID, out->id, sizeof out->id},
-    };
-    const CK_ULONG count = sizeof t / sizeof t[0];
-    struct kw_rv r = read_all(lease, key, t, count, &out->complete);
-    out->id_len = kw_ok(r) && out->complete ? t[count - 1].ulValueLen : 0;
-    if (kw_ok(r) && t[0].ulValueLen != sizeof out->class) { /* some tokens stop at the first attribute that the object has not */
-        CK_ATTRIBUTE class = {CKA_CLASS, &out->class, sizeof out->class};
-        r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, key, &class, 1), "C_GetAttributeValue");
-    }
-    return r;
-}
-
-static struct kw_rv read_private(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_readback *out)
-{
-    CK_ATTRIBUTE t[] = {
-        {CKA_TOKEN, &out->token, sizeof out->token},
-        {CKA_PRIVATE, &out->private, sizeof out->private},
-        {CKA_SENSITIVE, &out->sensitive, sizeof out->sensitive},
-        {CKA_EXTRACTABLE, &out->extractable, sizeof out->extractable},
-        {CKA_DECRYPT, &out->decrypt, sizeof out->decrypt},
-        {CKA_SIGN, &out->sign, sizeof out->sign},
-        {CKA_DERIVE, &out->derive, sizeof out->derive},
-        {CKA_UNWRAP, &out->unwrap, sizeof out->unwrap},
-        {CKA_KEY_TYPE, &out->type, sizeof out->type},
-        {CKA_ID, out->id, sizeof out->id},
-    };
-    const CK_ULONG count = sizeof t / sizeof t[0];
-    struct kw_rv r = read_all(lease, key, t, count, &out->complete);
-    out->id_len = kw_ok(r) && out->complete ? t[count - 1].ulValueLen : 0;
-    return r;
-}
-
-static struct kw_rv read_public(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_readback *out)
-{
-    CK_ATTRIBUTE t[] = {
-        {CKA_TOKEN, &out->token, sizeof out->token},
-        {CKA_PRIVATE, &out->private, sizeof out->private},
-        {CKA_WRAP, &out->wrap, sizeof out->wrap},
-        {CKA_KEY_TYPE, &out->type, sizeof out->type},
-        {CKA_ID, out->id, sizeof out->id},
-    };
-    const CK_ULONG count = sizeof t / sizeof t[0];
-    struct kw_rv r = read_all(lease, key, t, count, &out->complete);
-    out->id_len = kw_ok(r) && out->complete ? t[count - 1].ulValueLen : 0;
-    return r;
 }
 
 /* The numbers of an RSA key; of a size that is not ours none, for the judge. */
@@ -114,17 +82,18 @@ static struct kw_rv read_numbers(struct kw_lease *lease, CK_OBJECT_HANDLE key, s
 
 struct kw_rv kw_readback_read(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_readback *out)
 {
-    memset(out, 0, sizeof *out);
-    struct kw_rv r = read_secret(lease, key, out);
+    struct kw_rv r = read_fields(lease, key, secret_fields, COUNT(secret_fields), out);
+    const CK_OBJECT_CLASS class = out->class;
+    if (kw_ok(r) && class == CKO_PRIVATE_KEY) {
+        r = read_fields(lease, key, private_fields, COUNT(private_fields), out);
+    } else if (kw_ok(r) && class == CKO_PUBLIC_KEY) {
+        r = read_fields(lease, key, public_fields, COUNT(public_fields), out);
+    }
     if (!kw_ok(r)) {
         return r;
     }
-    CK_OBJECT_CLASS class = out->class;
     if (class == CKO_PRIVATE_KEY || class == CKO_PUBLIC_KEY) {
-        memset(out, 0, sizeof *out);
-        out->class = class;
-        r = class == CKO_PRIVATE_KEY ? read_private(lease, key, out) : read_public(lease, key, out);
-        return kw_ok(r) ? read_numbers(lease, key, out) : r;
+        return read_numbers(lease, key, out);
     }
     if (class == CKO_SECRET_KEY && out->complete && out->len == 0 && kw_readback_is_ours(out)) {
         out->len = told_length(out->id[16]);
