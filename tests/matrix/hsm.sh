@@ -10,6 +10,7 @@ p11_client=/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so
 # profile NAME: keyward.conf, with the places of the profile moved into $work.
 profile() {
     sed "s|/etc/keyward/|$work/|; s|/var/lib/keyward/|$work/|" "$root/tokens/profiles/$1.conf" >"$KEYWARD_CONF"
+    echo 'mechanisms = standard envelope' >>"$KEYWARD_CONF" # the section of the slot is the last one
     printf '%s\n' "$pin" >"$work/eu-1.pin"
 }
 
@@ -33,6 +34,7 @@ missing_nss() {
 }
 up_nss() {
     mkdir "$work/nss"
+    export NSS_MAX_MP_PBE_ITERATION_COUNT=100 # not the 10000 that it takes for each secret of the store: only how fast it is
     profile nss
     certutil -N -d "sql:$work/nss" -f "$work/eu-1.pin"
 }

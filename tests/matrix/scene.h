@@ -17,7 +17,7 @@ struct way {
     const char *name;
     CK_MECHANISM_TYPE type;
     CK_MECHANISM_TYPE hash; /* of OAEP; 0: none */
-    bool rsa;
+    enum { WAY_AES, WAY_RSA, WAY_BOTH } of; /* the type of master key */
 };
 
 extern const struct way ways[];
