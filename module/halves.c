@@ -261,17 +261,21 @@ struct kw_rv kw_halves_unwrap(struct kw_lease *lease, const struct kw_wrapped *w
     return finish(lease, plan, id, pair);
 }
 
-/* Gives one half its use and its CKA_ID (NULL: as it is) and reads them back. */
+/* Gives one half its use and its CKA_ID (NULL: as it is) and reads them back. A half that is so already is not written: brokers are using it. */
 static struct kw_rv set_half(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_parcel_flag use, const uint8_t *id)
 {
     bool so = false;
     struct kw_template t = {0};
+    struct kw_rv r = is_so(lease, key, use, id, &so);
+    if (!kw_ok(r) || so) {
+        return r;
+    }
     kw_parcel_state(&t, &use, 1);
     if (id != NULL) {
         kw_template_bytes(&t, CKA_ID, id, KW_CMK_RSA_ID);
     }
     CK_RV rv = lease->call->C_SetAttributeValue(lease->session, key, t.items, t.count);
-    struct kw_rv r = kw_lease_check(lease, rv, "C_SetAttributeValue");
+    r = kw_lease_check(lease, rv, "C_SetAttributeValue");
     if (kw_ok(r)) {
         r = is_so(lease, key, use, id, &so);
     }

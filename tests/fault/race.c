@@ -1,7 +1,7 @@
 /*
  * race.c: a key that is taken away while eight processes use it, and changes of other versions that they must not notice.
  *
- *   race TOKENS      a slot on TOKENS tokens, 1 or 2
+ *   race TOKENS [rsa]      a slot on TOKENS tokens, 1 or 2, with an AES or an RSA key
  *
  * Every worker is a process with its own C_Initialize that calls in a loop, in one of three ways: it unwraps through the handle of
  * version 1 that it found at the start; it looks the active version up each time and unwraps through that; it looks it up, wraps
@@ -18,7 +18,7 @@
 
 #include "caller.h"
 
-enum { WORKERS = 8, VALUE = 32, BLOB = 40, CHANGES = 20, MOST_MS = 100, START_S = 60 };
+enum { WORKERS = 8, VALUE = 32, AES_BLOB = 40, BLOB = 256, CHANGES = 20, MOST_MS = 100, START_S = 60 };
 
 /* A slot that seems to have lost its key: our own word, no module says it. */
 #define NO_KEY (CKR_VENDOR_DEFINED | 0x0bedUL)
@@ -52,6 +52,19 @@ struct board {
 
 static struct board *board;
 static int failures;
+static bool rsa; /* the key wraps by its public half and OAEP with SHA-1, else by AES key wrap */
+
+static CK_MECHANISM *mechanism(void)
+{
+    static CK_RSA_PKCS_OAEP_PARAMS oaep = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+    static CK_MECHANISM rsa_way = {CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep};
+    return rsa ? &rsa_way : caller_mechanism(CKM_AES_KEY_WRAP);
+}
+
+static CK_ULONG blob_len(void)
+{
+    return rsa ? BLOB : AES_BLOB;
+}
 
 static long long now_ns(void)
 {
@@ -88,13 +101,13 @@ static void enter_in_book(struct book *b, int stage, enum step step, CK_RV rv)
     }
 }
 
-/* The first master key that the slot shows: the active version, where there is one. */
-static CK_RV look_up(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE *cmk)
+/* The first master key that the slot shows, or the half of it that does this: the active version, where there is one. */
+static CK_RV look_up(const struct fixture *f, CK_SESSION_HANDLE session, enum step use, CK_OBJECT_HANDLE *cmk)
 {
     CK_OBJECT_HANDLE list[4];
     CK_ULONG count = 0;
     struct form t = {0};
-    form_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    form_ulong(&t, CKA_CLASS, !rsa ? CKO_SECRET_KEY : use == WRAPPING ? CKO_PUBLIC_KEY : CKO_PRIVATE_KEY);
     form_bytes(&t, CKA_LABEL, "race", 4);
     CK_RV rv = f->calls->C_FindObjectsInit(session, t.a, t.count);
     if (rv != CKR_OK) {
@@ -116,7 +129,7 @@ static CK_RV unwrap(const struct fixture *f, CK_SESSION_HANDLE session, CK_OBJEC
     struct form t = {0};
     form_secret(&t, CKK_AES);
     form_readable(&t);
-    CK_RV rv = f->calls->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, BLOB, t.a, t.count, &key);
+    CK_RV rv = f->calls->C_UnwrapKey(session, mechanism(), cmk, blob, blob_len(), t.a, t.count, &key);
     if (rv != CKR_OK) {
         return rv;
     }
@@ -148,7 +161,7 @@ static void by_label(struct work *w)
     memcpy(blob, board->blob, BLOB);
     int stage = atomic_load(&board->stage);
     enum step step = LOOKING;
-    CK_RV rv = look_up(w->f, w->session, &cmk);
+    CK_RV rv = look_up(w->f, w->session, UNWRAPPING, &cmk);
     if (rv == CKR_OK) {
         step = UNWRAPPING;
         rv = unwrap(w->f, w->session, cmk, blob);
@@ -166,13 +179,20 @@ static void round_trip(struct work *w)
     for (int attempt = 0; attempt < 2; attempt++) {
         CK_OBJECT_HANDLE cmk = 0;
         CK_ULONG len = sizeof blob;
-        rv = look_up(w->f, w->session, &cmk);
+        rv = look_up(w->f, w->session, WRAPPING, &cmk);
         if (rv != CKR_OK) {
+            if (rsa && rv == NO_KEY) {
+                rv = CKR_KEY_FUNCTION_NOT_PERMITTED; /* a version that only unwraps shows no public half: a refusal as well */
+            }
             step = LOOKING;
             break;
         }
         step = WRAPPING;
-        rv = w->f->calls->C_WrapKey(w->session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, w->key, blob, &len);
+        rv = w->f->calls->C_WrapKey(w->session, mechanism(), cmk, w->key, blob, &len);
+        if (rv == CKR_OK && rsa) {
+            step = LOOKING;
+            rv = look_up(w->f, w->session, UNWRAPPING, &cmk);
+        }
         if (rv == CKR_OK) {
             step = UNWRAPPING;
             rv = unwrap(w->f, w->session, cmk, blob);
@@ -194,7 +214,7 @@ static int run_worker(const struct fixture *f, int number)
         return 1;
     }
     w.session = caller_enter(f, "race");
-    if (w.session == 0 || look_up(f, w.session, &w.first) != CKR_OK) {
+    if (w.session == 0 || look_up(f, w.session, UNWRAPPING, &w.first) != CKR_OK) {
         return 1;
     }
     w.key = caller_import(f, w.session, CKK_AES, board->value, VALUE);
@@ -341,7 +361,7 @@ static void judge(long long start, long long returned)
 
 static bool make_blob(const struct fixture *f)
 {
-    CK_ULONG len = BLOB;
+    CK_ULONG len = blob_len();
     CK_OBJECT_HANDLE cmk = 0;
     for (size_t i = 0; i < VALUE; i++) {
         board->value[i] = (uint8_t)(i * 7 + 1);
@@ -351,9 +371,9 @@ static bool make_blob(const struct fixture *f)
     }
     CK_SESSION_HANDLE session = caller_enter(f, "race");
     CK_OBJECT_HANDLE key = session == 0 ? 0 : caller_import(f, session, CKK_AES, board->value, VALUE);
-    bool ok = key != 0 && look_up(f, session, &cmk) == CKR_OK &&
-              f->calls->C_WrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, key, board->blob, &len) == CKR_OK &&
-              len == BLOB;
+    bool ok = key != 0 && look_up(f, session, WRAPPING, &cmk) == CKR_OK &&
+              f->calls->C_WrapKey(session, mechanism(), cmk, key, board->blob, &len) == CKR_OK &&
+              len == blob_len();
     return f->calls->C_Finalize(NULL) == CKR_OK && ok;
 }
 
@@ -394,7 +414,9 @@ static void end_workers(pid_t *pids)
 
 int main(int argc, char **argv)
 {
-    const struct fixture_slot slots[] = {{.name = "race", .tokens = argc == 2 && argv[1][0] == '2' ? "eu-1 eu-2" : "eu-1"}, {0}};
+    rsa = argc == 3 && strcmp(argv[2], "rsa") == 0;
+    const struct fixture_slot slots[] = {
+        {.name = "race", .tokens = argc >= 2 && argv[1][0] == '2' ? "eu-1 eu-2" : "eu-1", .bits = rsa ? 2048 : 256}, {0}};
     pid_t pids[WORKERS] = {0};
     long long start = 0;
     long long returned = 0;
