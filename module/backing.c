@@ -11,6 +11,7 @@
 
 enum {
     CONNECT_TRIES = 10,    /* HSM-FACTS rule 10 */
+    RETURN_TRIES = 2,
     REACH_TRIES = 3,       /* epochs, */
     INFO_TRIES = 3,        /* and calls in each, */
     INFO_US = 2000,        /* with a pause that grows: an epoch's end ends what other threads do */
@@ -128,17 +129,20 @@ static CK_RV find_token(const struct kw_backing *b, const CK_FUNCTION_LIST *f, C
     return hits == 1 ? CKR_OK : CKR_TOKEN_NOT_PRESENT;
 }
 
-/* find_token, with the vendor's module started anew up to ten times when the token is missing (HSM-FACTS rule 10). The caller is
+/* find_token, with the vendor's module started anew up to ten times when the token is missing (HSM-FACTS rule 10); once when it was missing before, because others may use the module. The caller is
  * inside the vendor and stays so on success; *epoch follows the restarts. */
 static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch,
                                    CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
 {
+    pthread_mutex_lock(&b->lock);
+    unsigned tries = b->failures == 0 ? CONNECT_TRIES : RETURN_TRIES;
+    pthread_mutex_unlock(&b->lock);
     for (unsigned i = 1;; i++) {
         CK_RV rv = find_token(b, *f, slot, info);
         if (rv != CKR_TOKEN_NOT_PRESENT) {
             return rv;
         }
-        if (i == CONNECT_TRIES || !kw_vendor_may_restart(b->vendor)) {
+        if (i >= tries || !kw_vendor_may_restart(b->vendor)) {
             return rv;
         }
         kw_vendor_leave(b->vendor);

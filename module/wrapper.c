@@ -237,7 +237,8 @@ static bool open_with(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_cmk_
             return false;
         }
     }
-    if (lease->failure == CKR_OK || kw_error_class(lease->failure) == KW_CLASS_REFUSED) {
+    bool judged = lease->failure == CKR_OK && r->code == CKR_KEY_FUNCTION_NOT_PERMITTED; /* and not a lack of memory */
+    if (judged || kw_error_class(lease->failure) == KW_CLASS_REFUSED) {
         tally->refused = true;
         lease->failure = CKR_OK;
         return false;

@@ -105,13 +105,15 @@ static bool mine(void)
     return ++turn % every == 0;
 }
 
-static void run_codes(const struct step *s, enum faulty_function f, unsigned long call)
+/* A PIN that was refused is not sent again in this process: so that case comes last, `pin`. */
+static void run_codes(const struct step *s, enum faulty_function f, unsigned long call, bool pin)
 {
     for (size_t i = 0; i < scandal_code_count; i++) {
         for (int mode = 0; mode < 3; mode++) { /* once; from then on; once, but done all the same */
             static const char *const modes[] = {"once", "from then on", "though it was done"};
             struct scandal fault = {f, mode == 2 ? FAULTY_LATE : FAULTY_CODE, scandal_codes[i], call, mode == 1 ? 0 : 1, NULL};
-            if (scandal_codes[i] == CKR_OK || !mine()) {
+            bool last = f == FAULTY_C_Login && scandal_codes[i] == CKR_PIN_INCORRECT;
+            if (scandal_codes[i] == CKR_OK || last != pin || !mine()) {
                 continue;
             }
             (void)snprintf(board->now, sizeof board->now, "%s, call %lu of %s answers 0x%lx %s", s->name, call + 1, scandal_name(f),
@@ -147,8 +149,11 @@ static void child(const struct step *s, enum faulty_function f, unsigned long ca
         _exit(1);
     }
     for (unsigned long call = 0; call < calls; call++) {
-        run_codes(s, f, call);
+        run_codes(s, f, call, false);
         run_lies(s, f, call);
+    }
+    for (unsigned long call = 0; f == FAULTY_C_Login && call < calls; call++) {
+        run_codes(s, f, call, true);
     }
     (void)steps_world->calls->C_Finalize(NULL);
     (void)fflush(stdout);
