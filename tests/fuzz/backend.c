@@ -8,6 +8,8 @@
 #include "scheme.h"
 
 #include <p11-kit/p11-kit.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@
 #include "log.h"
 #include "mock_token.h"
 #include "policy.h"
+#include "refusals.h"
 
 enum { SLOTS = 3, KEYS = 12, BLOBS = 8 };
 
@@ -28,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 CK_FUNCTION_LIST *__wrap_p11_kit_module_load(const char *path, int flags);
 int __wrap_clock_gettime(clockid_t id, struct timespec *t);
 int __wrap_usleep(useconds_t us);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
 void __wrap_kw_digest_end(void);
 void __wrap_kw_cipher_end(void);
 
@@ -80,6 +84,16 @@ int __wrap_usleep(useconds_t us)
 {
     clock_us += us;
     return 0;
+}
+
+/* There is no other thread that would signal: the time is over at once. */
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
+{
+    uint64_t end = (uint64_t)until->tv_sec * 1000000U + (uint64_t)until->tv_nsec / 1000U + 1U;
+    (void)cond;
+    (void)lock;
+    clock_us = end > clock_us ? end : clock_us;
+    return ETIMEDOUT;
 }
 
 /* The context of OpenSSL is kept from one execution to the next: making it takes longer than all the rest. */
@@ -459,12 +473,23 @@ static void op_lie(struct world *w)
     mock_announce(&lie);
 }
 
+/* Refused PINs are known for the life of the process. Here they end with the engine, so that one input does not change the next; the linker
+ * puts this in the place of kw_refusals_of. The first letter of the key is the name of the [token]. */
+static struct kw_refusals refused[2];
+struct kw_refusals *__wrap_kw_refusals_of(const char *key);
+struct kw_refusals *__wrap_kw_refusals_of(const char *key)
+{
+    return &refused[key[0] == 'b'];
+}
+
 static void close_engine(struct world *w)
 {
     for (size_t i = 0; i < SLOTS; i++) {
         log_out(w, i);
     }
     kw_engine_close(w->engine);
+    kw_refusals_clear(&refused[0]);
+    kw_refusals_clear(&refused[1]);
     INPUT_MUST(kw_secret_alive() == 0, "a secret survives the engine");
     INPUT_MUST(mock_lied() || mock_session_objects() == 0, "a session object survives the engine");
 }

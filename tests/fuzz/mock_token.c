@@ -369,6 +369,18 @@ static CK_RV mock_Logout(CK_SESSION_HANDLE session)
     return served();
 }
 
+static CK_RV mock_GetSessionInfo(CK_SESSION_HANDLE session, CK_SESSION_INFO_PTR info)
+{
+    BEGIN
+    SESSION(session, i)
+    *info = (CK_SESSION_INFO){.state = logged_in[sessions[i].token] ? CKS_RW_USER_FUNCTIONS : CKS_RW_PUBLIC_SESSION,
+                              .flags = CKF_SERIAL_SESSION | CKF_RW_SESSION};
+    if (now.kind == MOCK_NUMBER) {
+        info->state = now.number;
+    }
+    return served();
+}
+
 /* The handle that the caller is told. */
 static void tell_handle(CK_OBJECT_HANDLE handle, CK_OBJECT_HANDLE_PTR out)
 {
@@ -613,6 +625,7 @@ CK_FUNCTION_LIST mock_functions = {
     .C_GetMechanismInfo = mock_GetMechanismInfo,
     .C_OpenSession = mock_OpenSession,
     .C_CloseSession = mock_CloseSession,
+    .C_GetSessionInfo = mock_GetSessionInfo,
     .C_Login = mock_Login,
     .C_Logout = mock_Logout,
     .C_CreateObject = mock_CreateObject,
