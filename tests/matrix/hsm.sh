@@ -26,6 +26,7 @@ up_softhsm() {
     printf '%s\n' "directories.tokendir = $work/tokens" 'objectstore.backend = file' 'log.level = ERROR' \
         'slots.removable = false' 'library.reset_on_fork = true' >"$SOFTHSM2_CONF"
     softhsm2-util --init-token --free --label eu-1 --so-pin 12345678 --pin "$pin" >/dev/null && profile softhsm
+    export CONTRACT_DOWN="mv $work/tokens $work/away" CONTRACT_UP="mv $work/away $work/tokens"
 }
 
 missing_nss() {
@@ -36,6 +37,7 @@ up_nss() {
     mkdir "$work/nss"
     export NSS_MAX_MP_PBE_ITERATION_COUNT=100 # not the 10000 that it takes for each secret of the store: only how fast it is
     profile nss
+    export CONTRACT_DOWN="mv $work/nss $work/away" CONTRACT_UP="mv $work/away $work/nss"
     certutil -N -d "sql:$work/nss" -f "$work/eu-1.pin"
 }
 
@@ -59,6 +61,7 @@ up_opencryptoki() {
     mkdir -p /run/opencryptoki /run/lock/opencryptoki/swtok
     chgrp -R pkcs11 /run/opencryptoki /run/lock/opencryptoki "$work/lib/swtok"
     pkcsslotd || return
+    export CONTRACT_DOWN='kill "$(cat /run/pkcsslotd.pid)"' CONTRACT_UP='rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket; pkcsslotd'
     echo eu-1 | pkcsconf -I -c 0 -S 87654321 >/dev/null &&
         pkcsconf -P -c 0 -S 87654321 -n 12345678 && pkcsconf -u -c 0 -S 12345678 -n "$pin" && profile opencryptoki
 }
@@ -71,17 +74,23 @@ missing_p11_kit() {
     need p11-kit p11-kit
     need "$p11_client" p11-kit-modules
 }
-up_p11_kit() {
-    up_softhsm
-    eval "$(p11-kit server --provider "$softhsm" --name "$work/p11-kit" pkcs11:token=eu-1)" || return
+# serve: the server, started and listening.
+serve() {
     local i
+    eval "$(p11-kit server --provider "$softhsm" --name "$work/p11-kit" pkcs11:token=eu-1)" || return
     for ((i = 0; i < 100; i++)); do
-        [ -S "$work/p11-kit" ] && break
+        [ ! -S "$work/p11-kit" ] || break
         read -rt 0.05 <><(:) || true
     done
     export P11_KIT_SERVER_ADDRESS
-    profile p11-kit
+    echo "$P11_KIT_SERVER_PID" >"$work/p11-kit.pid"
+}
+up_p11_kit() {
+    up_softhsm && serve && profile p11-kit
+    # the listener and its child for each client
+    export CONTRACT_DOWN="p=\$(cat $work/p11-kit.pid); kill \$(ps -o pid= --ppid \$p) \$p; rm -f $work/p11-kit"
+    export CONTRACT_UP="p11-kit server --provider $softhsm --name $work/p11-kit pkcs11:token=eu-1 | sed -n 's/P11_KIT_SERVER_PID=\\([0-9]*\\).*/\\1/p' >$work/p11-kit.pid"
 }
 down_p11_kit() {
-    kill "$P11_KIT_SERVER_PID"
+    kill "$(cat "$work/p11-kit.pid")"
 }

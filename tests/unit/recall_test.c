@@ -47,6 +47,24 @@ static void a_refused_pin_is_known_and_no_other(void)
     CU_ASSERT_EQUAL(kw_secret_alive(), 0);
 }
 
+/* Kept for the life of the process, apart for each token; a fork forgets them. */
+static void refusals_outlive_whoever_asks(void)
+{
+    struct kw_secret *wrong = pin("0000");
+    struct kw_refusals *one = kw_refusals_of("eu-1 token");
+    struct kw_refusals *other = kw_refusals_of("eu-2 token");
+    CU_ASSERT_TRUE_FATAL(one != NULL && other != NULL && one != other);
+    CU_ASSERT_TRUE(kw_ok(kw_refusals_add(one, wrong)));
+    CU_ASSERT_TRUE(kw_refusals_has(kw_refusals_of("eu-1 token"), wrong));
+    CU_ASSERT_FALSE(kw_refusals_has(kw_refusals_of("eu-2 token"), wrong));
+    kw_refusals_clear(one);
+    kw_refusals_forked();
+    CU_ASSERT_PTR_EQUAL(kw_refusals_of("eu-1 token"), one);
+    CU_ASSERT_FALSE(kw_refusals_has(one, wrong));
+    kw_secret_free(wrong);
+    CU_ASSERT_EQUAL(kw_secret_alive(), 0);
+}
+
 static void the_oldest_of_many_refusals_is_forgotten(void)
 {
     struct kw_refusals r = {0};
@@ -84,6 +102,7 @@ int main(void)
     static CU_TestInfo tests[] = {
         {"a name is recalled until it is forgotten", a_name_is_recalled_until_it_is_forgotten},
         {"a refused PIN is known, and no other", a_refused_pin_is_known_and_no_other},
+        {"refusals outlive whoever asks", refusals_outlive_whoever_asks},
         {"the oldest of many refusals is forgotten", the_oldest_of_many_refusals_is_forgotten},
         {"a time comes and has an age", a_time_comes_and_has_an_age},
         CU_TEST_INFO_NULL,
