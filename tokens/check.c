@@ -35,6 +35,18 @@ static void print_capability(const struct kw_capability *c, const struct kw_limi
     (void)printf("    generic secrets of %zu to %zu bytes\n", l->generic_least, l->generic_most);
 }
 
+static void print_oaep(const struct survey_token *t)
+{
+    static const char *const names[KW_OAEP_HASHES] = {"SHA-1", "SHA-256", "SHA-384", "SHA-512"};
+    (void)printf("    RFC 8017 (CKM_RSA_PKCS_OAEP): proven with");
+    for (size_t i = 0; i < KW_OAEP_HASHES; i++) {
+        if (t->oaep[i]) {
+            (void)printf(" %s", names[i]);
+        }
+    }
+    (void)puts("");
+}
+
 static void print_token(const struct survey *s, size_t i)
 {
     const struct survey_token *t = &s->tokens[i];
@@ -46,6 +58,9 @@ static void print_token(const struct survey *s, size_t i)
                  (const char *)t->info.serialNumber);
     (void)printf("    RFC 3394 (CKM_AES_KEY_WRAP): %s\n", proof_text(&t->kw));
     (void)printf("    RFC 5649 (CKM_AES_KEY_WRAP_KWP, _PAD): %s\n", proof_text(&t->kwp));
+    if (t->oaep_tried) {
+        print_oaep(t);
+    }
     if (t->capability.tried) {
         print_capability(&t->capability, &t->limits);
     }

@@ -80,6 +80,20 @@ static void judge_version(struct visit *v, struct kw_lease *lease, struct kw_cmk
     }
 }
 
+/* The hashes of OAEP, with the first RSA version that may unwrap. */
+static struct kw_rv probe_oaep(struct kw_lease *lease, const struct kw_snapshot *s, struct survey_token *t)
+{
+    struct kw_rv r = KW_OK;
+    for (size_t i = 0; i < s->count && !t->oaep_tried; i++) {
+        const struct kw_cmk_entry *e = &s->entries[i];
+        t->oaep_tried = e->version.type == CKK_RSA && e->may_unwrap && e->version.problem == NULL;
+        for (size_t k = 0; kw_ok(r) && t->oaep_tried && k < KW_OAEP_HASHES; k++) {
+            r = kw_probe_oaep(lease, e->handle, kw_probe_hash(k), &t->oaep[k]);
+        }
+    }
+    return r;
+}
+
 static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
     struct visit *v = arg;
@@ -94,6 +108,9 @@ static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *a
     }
     if (kw_ok(r) && v->probe) {
         r = kw_capability_limits(lease, &t->limits);
+    }
+    if (kw_ok(r) && v->probe) {
+        r = probe_oaep(lease, s, t);
     }
     if (kw_ok(r)) {
         r = kw_capability(lease, &t->capability);

@@ -23,6 +23,8 @@ struct survey_token {
     CK_TOKEN_INFO info;
     struct kw_proof kw;
     struct kw_proof kwp;
+    bool oaep_tried;           /* with an RSA version of the slot */
+    bool oaep[KW_OAEP_HASHES]; /* in the order of kw_probe_hash */
     struct kw_capability capability;
     struct kw_limits limits;
 };

@@ -41,6 +41,17 @@ up_nss() {
     certutil -N -d "sql:$work/nss" -f "$work/eu-1.pin"
 }
 
+# One key in tokens of two vendors: SoftHSM first, NSS beside it.
+missing_replicas() {
+    missing_softhsm
+    missing_nss
+}
+up_replicas() {
+    export CONTRACT_SERVES=yes
+    up_nss && sed -n '/^\[token/,/^$/p' "$KEYWARD_CONF" | sed 's/^\[token eu-1\]/[token eu-2]/' >"$work/nss.section" && up_softhsm &&
+        sed -i 's/^tokens = eu-1/tokens = eu-1 eu-2/' "$KEYWARD_CONF" && { echo; cat "$work/nss.section"; } >>"$KEYWARD_CONF"
+}
+
 # openCryptoki has one configuration, one daemon and one store per machine. It gets others in a mount namespace, where the machine's own stay
 # as they are; run has moved there already.
 missing_opencryptoki() {
