@@ -144,7 +144,7 @@ static void every_slot_is_another(void)
 {
     static const char *const slots[] = {"east", "tenancy", "west", "own", "weak"};
     static uint8_t made[COUNT_OF(slots)][ROOM];
-    CK_ULONG lens[COUNT_OF(slots)];
+    CK_ULONG lens[COUNT_OF(slots)] = {0};
     for (size_t i = 0; i < COUNT_OF(slots); i++) {
         begin(slots[i]);
         CHECK_RV(wrap(caller_import(world, session, CKK_AES, value, 16), &table, made[i], &lens[i]), CKR_OK, slots[i]);

@@ -268,9 +268,11 @@ static void another_length_is_no_envelope(void)
         size_t len = from_hex(v->fields[ENVELOPE], bytes);
         for (size_t n = 0; n < sizeof bytes; n++) {
             uint8_t *exact = malloc(n + 1); /* the sanitizers see a byte too far */
-            CU_ASSERT_PTR_NOT_NULL_FATAL(exact);
-            memcpy(exact + 1, bytes, n);
-            CU_ASSERT_EQUAL(opens(v, &place, exact + 1, n), n == len);
+            CU_ASSERT_PTR_NOT_NULL(exact);
+            if (exact != NULL) {
+                memcpy(exact + 1, bytes, n);
+                CU_ASSERT_EQUAL(opens(v, &place, exact + 1, n), n == len);
+            }
             free(exact);
         }
     }
