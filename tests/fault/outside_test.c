@@ -27,8 +27,8 @@ static CK_OBJECT_HANDLE find_key(const struct outside_token *t, const char *labe
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_OBJECT_HANDLE key = 0;
     CK_ULONG count = 0;
-    char text[32];
-    (void)snprintf(text, sizeof text, "%s", label);
+    char text[32] = "";
+    (void)snprintf(text, sizeof text, "%.31s", label);
     CK_ATTRIBUTE a[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, text, strlen(text)}};
     CK_RV rv = t->calls->C_FindObjectsInit(t->session, a, 2);
     if (rv == CKR_OK) {
@@ -56,7 +56,9 @@ static CK_RV plant(const struct outside_token *t, char *label)
 
 static int do_change(const struct outside_token *t, void *data)
 {
-    struct job *j = data;
+    struct job copy;
+    struct job *j = &copy;
+    memcpy(&copy, data, sizeof copy); /* which need not be aligned */
     CK_OBJECT_HANDLE key = find_key(t, j->label);
     CK_ATTRIBUTE bit = {j->bit, &j->on, sizeof j->on};
     CK_ATTRIBUTE label = {CKA_LABEL, j->new_label, strlen(j->new_label)};
@@ -133,6 +135,28 @@ static void other_states(void)
     lose("eu-1");
     CHECK_RV(teller_unwrap(), CKR_DEVICE_REMOVED, "G4: the replica on which it is still enabled does not serve in its place");
     teller_end();
+}
+
+/* What the operator is told of the tokens that the cases above have left. */
+static void check_says_why(void)
+{
+    static const char *const wants[] = {"slot p-other: version 1 is another key on token eu-2", "slot p-gone: version 1 is missing on token eu-2",
+                                        "slot p-named: version 1 is missing on token eu-2", "slot p-twin: version 1 on token eu-2 is out of service",
+                                        "slot p-bit: version 1 on token eu-2 is out of service", "slot p-state: version 1 is active on token eu-2 but not on its peers"};
+    bool seen[COUNT_OF(wants)] = {false};
+    char line[1024];
+    char command[FIXTURE_PATH_MAX + 16];
+    (void)snprintf(command, sizeof command, "%s check", fixture_command());
+    FILE *from = popen(command, "r");
+    while (from != NULL && fgets(line, sizeof line, from) != NULL) {
+        for (size_t i = 0; i < COUNT_OF(wants); i++) {
+            seen[i] = seen[i] || strstr(line, wants[i]) != NULL;
+        }
+    }
+    CHECK(from != NULL && pclose(from) != 0, "4: `keyward check` is not content");
+    for (size_t i = 0; i < COUNT_OF(wants); i++) {
+        CHECK(seen[i], chapter_join("4: `keyward check` says why", wants[i]));
+    }
 }
 
 static void poisoned_while_it_serves(void)
@@ -270,6 +294,7 @@ static void the_module_dies_inside_the_caller(void)
 static CU_TestInfo tests[] = {
     {"a replica that is not what its peer is, does not serve", poisoned_before_login},
     {"nor one that allows more than its peer", other_states},
+    {"check says why", check_says_why},
     {"a replica that is changed while it serves", poisoned_while_it_serves},
     {"the only token loses its key", one_token_loses_its_key},
     {"the only token's key is re-labelled and back", one_token_is_renamed},
