@@ -274,7 +274,7 @@ static void note(struct kw_members *m, struct member *one, const struct outcome 
     if (changed && o->wrong != NULL) {
         kw_log(KW_LOG_ERROR, "token %s: out of service for this slot: %s; see `keyward check`", name_of(one), o->wrong);
     } else if (changed && m->count > 1) {
-        kw_log(KW_LOG_WARNING, o->ill ? "token %s: down; the other tokens of the slot serve" : "token %s: serves again", name_of(one));
+        kw_log(KW_LOG_WARNING, o->ill ? "token %s: down; left alone for a moment, then tried again" : "token %s: serves again", name_of(one));
     }
 }
 
@@ -367,9 +367,11 @@ static void give_back(struct kw_members *m, const size_t *order, size_t n)
 static bool rest(struct kw_members *m, const struct timespec *until)
 {
     bool worth = false;
+    bool over = false;
     pthread_mutex_lock(&m->lock);
-    while (!worth && !kw_clock_is_past(until)) {
-        long soonest = -kw_clock_since(until) + 1;
+    while (!worth && !over && !kw_clock_is_past(until)) {
+        const long left = -kw_clock_since(until) + 1;
+        long soonest = left;
         for (size_t i = 0; i < m->count; i++) {
             long ms = kw_health_rest(&m->list[i].health);
             soonest = ms >= 0 && ms < soonest ? ms : soonest;
@@ -377,7 +379,8 @@ static bool rest(struct kw_members *m, const struct timespec *until)
         worth = soonest <= 0;
         if (!worth) {
             struct timespec then = kw_clock_in(soonest + 1);
-            (void)pthread_cond_timedwait(&m->changed, &m->lock, &then);
+            over = pthread_cond_timedwait(&m->changed, &m->lock, &then) != 0;
+            worth = over && soonest < left; /* it is time for one of them */
         }
     }
     pthread_mutex_unlock(&m->lock);
