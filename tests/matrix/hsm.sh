@@ -58,7 +58,7 @@ missing_opencryptoki() {
     need pkcsslotd opencryptoki
     need "$opencryptoki" libopencryptoki0
     [ "$(id -u)" -eq 0 ] || echo 'only root can run pkcsslotd'
-    unshare --mount --ipc --pid --fork true 2>/dev/null || echo 'no namespace can be made here (unshare), and the own openCryptoki of this machine is left alone'
+    unshare --mount --ipc --pid --fork --kill-child --mount-proc true 2>/dev/null || echo 'no namespace can be made here (unshare), and the own openCryptoki of this machine is left alone'
 }
 up_opencryptoki() {
     local part
