@@ -72,6 +72,7 @@ up_opencryptoki() {
     mkdir -p /run/opencryptoki /run/lock/opencryptoki/swtok
     chgrp -R pkcs11 /run/opencryptoki /run/lock/opencryptoki "$work/lib/swtok"
     pkcsslotd || return
+    # shellcheck disable=SC2016 # a shell of the contract expands it
     export CONTRACT_DOWN='kill "$(cat /run/pkcsslotd.pid)"' CONTRACT_UP='rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket; pkcsslotd'
     echo eu-1 | pkcsconf -I -c 0 -S 87654321 >/dev/null &&
         pkcsconf -P -c 0 -S 87654321 -n 12345678 && pkcsconf -u -c 0 -S 12345678 -n "$pin" && profile opencryptoki
