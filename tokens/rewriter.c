@@ -30,8 +30,8 @@ void rewriter_look(struct rewriter *r, struct batch *b)
 {
     struct found f;
     for (size_t i = 0; r->alphabet == ENCODING_EITHER && i < b->count; i++) {
-        if (find(r, b->in.at + b->lines[i].start, b->lines[i].len, &f) == NULL && !f.in.form.hex) {
-            r->alphabet = f.in.form.alphabet;
+        if (find(r, b->in.at + b->lines[i].start, b->lines[i].len, &f) == NULL) {
+            r->alphabet = f.in.form.hex ? ENCODING_STANDARD : f.in.form.alphabet; /* a file in hex needs no further look */
         }
     }
     b->alphabet = r->alphabet;
