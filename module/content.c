@@ -9,7 +9,8 @@
 
 /* What the content key is in the token while it is wrapped or unwrapped: readable, in our memory, or sealed, in the token. */
 static const struct kw_dek_spec readable = {.type = CKK_AES, .len = KW_ENVELOPE_KEY, .extractable = true};
-static const struct kw_dek_spec sealed = {.type = CKK_AES, .len = KW_ENVELOPE_KEY, .sensitive = true, .extractable = true};
+static const struct kw_dek_spec sealed = {
+    .type = CKK_AES, .len = KW_ENVELOPE_KEY, .sensitive = true, .extractable = true, .nameless = true};
 
 /* What an operation works with: the slot's lineage, whether it is RSA, and the version that wraps now (0: none). */
 struct desk {
@@ -362,13 +363,10 @@ struct kw_rv kw_content_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
 }
 
 /* Destroys the sealed content key. */
-static void end_sealed(struct kw_lease *lease, const struct kw_dek *content)
+static void end_sealed(struct kw_lease *lease)
 {
-    CK_OBJECT_HANDLE handle = kw_lease_recall(lease, content->name);
-    if (handle != CK_INVALID_HANDLE) {
-        kw_lease_remember(lease, content->name, CK_INVALID_HANDLE);
-        (void)lease->call->C_DestroyObject(lease->session, handle);
-    }
+    (void)lease->call->C_DestroyObject(lease->session, lease->nameless);
+    lease->nameless = CK_INVALID_HANDLE;
 }
 
 /* Opens the content key into a sealed object; the one answer when the envelope is bad. */
@@ -412,7 +410,7 @@ struct kw_rv kw_content_rewrap(struct kw_lease *lease, struct kw_cmk *cmk, const
         return r;
     }
     r = wrap_current(&d, &content, 0, &e, &room);
-    end_sealed(lease, &content);
+    end_sealed(lease);
     if (kw_ok(r)) {
         out->to = e.version;
         out->len = kw_envelope_write(&e, out->bytes);

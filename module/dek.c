@@ -94,6 +94,10 @@ static void named_template(struct kw_template *t, const struct kw_dek_spec *s, c
 /* Gives the data key a new name and begins the template that carries it. */
 static struct kw_rv begin_named(struct kw_template *t, const struct kw_dek_owner *owner, struct kw_dek *dek, struct tag *tag)
 {
+    if (dek->spec.nameless) {
+        base_template(t, &dek->spec); /* SoftHSM encrypts label and id: a tenth of a rewrap */
+        return KW_OK;
+    }
     struct kw_rv r = new_name(dek);
     if (kw_ok(r)) {
         make_tag(owner, dek, tag);
@@ -130,7 +134,9 @@ static struct kw_rv keep(struct kw_lease *lease, CK_OBJECT_HANDLE handle, struct
     if (kw_ok(r)) {
         r = verify(lease, handle, &dek->spec);
     }
-    if (kw_ok(r)) {
+    if (kw_ok(r) && dek->spec.nameless) {
+        lease->nameless = handle;
+    } else if (kw_ok(r)) {
         kw_lease_remember(lease, dek->name, handle);
     } else if (handle != CK_INVALID_HANDLE) {
         (void)lease->call->C_DestroyObject(lease->session, handle);
@@ -358,6 +364,10 @@ static bool take_only(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG coun
 struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
                          CK_OBJECT_HANDLE *out)
 {
+    if (dek->spec.nameless) {
+        *out = lease->nameless;
+        return KW_OK;
+    }
     CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name);
     if (handle != CK_INVALID_HANDLE) {
         *out = handle;

@@ -58,6 +58,7 @@ struct kw_dek_spec {
     bool token;        /* CKA_TOKEN */
     bool sensitive;    /* CKA_SENSITIVE */
     bool extractable;  /* CKA_EXTRACTABLE */
+    bool nameless;     /* a session object for one lease, which holds it: it gets no label and no id, and no search finds it */
     uint8_t label[KW_DEK_TEXT_MAX];
     size_t label_len;
     uint8_t id[KW_DEK_TEXT_MAX];
