@@ -16,7 +16,7 @@
 
 #include "scene.h"
 
-enum { THREADS = 4, ROUNDS = 10, ROUNDS_RSA = 3, LENGTH_MOST = 512, OUTAGE_MOST = 15 /* seconds */ };
+enum { THREADS = 4, ROUNDS = 10, ROUNDS_RSA = 20, LENGTH_MOST = 512, OUTAGE_MOST = 15 /* seconds */ };
 
 static bool is_expected(const char *list, const char *name)
 {
