@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 /* Every row is proven by one of the two: what SoftHSM itself refuses, NSS lets through. */
+/* 0: no stand-in can be asked, it has neither envelopes nor a lineage. Such a row was seen to fail with the origin check taken out. */
 enum { BY_BOTH = PROVEN_SOFTHSM | PROVEN_NSS, BY_NSS = PROVEN_NSS };
 
 static const struct attack rows[] = {
@@ -28,8 +29,8 @@ static const struct attack rows[] = {
     {"A10", "padding oracle", attack_padding, attack_padding, BY_NSS, NULL},
     {"A11", "Bleichenbacher's oracle (PKCS#1 v1.5)", attack_bleichenbacher, attack_bleichenbacher_here,
      BY_BOTH, NULL},
-    {"A12", "Manger's oracle (OAEP)", attack_manger, attack_manger_here, BY_BOTH, NULL},
-    {"A12b", "the same by envelopes", attack_manger, attack_envelope_oracle, BY_BOTH, NULL},
+    {"A12", "Manger's oracle (OAEP)", attack_manger, attack_manger_here, BY_NSS, NULL},
+    {"A12b", "the same by envelopes", attack_manger, attack_envelope_oracle, 0, NULL},
     {"A13", "conjure a key from random bytes", attack_conjure, attack_conjure, BY_NSS, NULL},
     {"A13b", "conjure an envelope", attack_envelope_conjure, attack_envelope_conjure, BY_NSS, NULL},
     {"A14", "derive: a block cipher of the master key", attack_derive, attack_derive, BY_BOTH, NULL},
@@ -40,8 +41,7 @@ static const struct attack rows[] = {
     {"A17", "be logged in by another tenant's login", attack_login, attack_login, BY_BOTH, NULL},
     {"A17b", "log in with a wrong PIN beside another tenant", attack_pin, attack_pin, BY_BOTH, NULL},
     {"A20", "mechanism downgrade (all numbers)", attack_mechanisms, attack_mechanisms, BY_BOTH, NULL},
-    {"A21", "wrap an own key with the public RSA key", attack_rsa_forge, attack_rsa_forge_here, BY_BOTH,
-     NULL},
+    {"A21", "wrap an own key with the public RSA key", attack_rsa_forge, attack_rsa_forge_here, 0, NULL},
     {"A22", "open another tenant's blob", attack_swap, attack_swap, BY_BOTH, NULL},
     {"A22b", "put a wrapped key into another row", attack_envelope_move, attack_envelope_move, BY_BOTH, NULL},
     {"A23", "AES-128 wraps AES-256", attack_weak_wraps_strong, attack_weak_wraps_strong, BY_BOTH, NULL},
