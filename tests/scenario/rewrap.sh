@@ -211,7 +211,8 @@ answer() {
     [ "$got" = "$new" ]
 }
 holds 'a line is answered before the next one comes' answer
-on_terminal() { script -qec 'keyward rewrap contoso <in >out' /dev/null </dev/null; }
+for _ in $(seq 15); do cat in; done >many # enough to take longer than the terminal waits for its first line, on any machine
+on_terminal() { script -qec 'keyward rewrap contoso <many >out' /dev/null </dev/null; }
 exits 0 'on a terminal' on_terminal
 says '[0-9]+ lines, [0-9]+ a second, [0-9]+ %, [0-9]+:[0-9]+ left' 'progress, rate and time left are shown'
 exits 0 'piped' rewrap contoso
