@@ -97,22 +97,48 @@ long kw_backing_rest(struct kw_backing *b)
     return ms > 0 ? ms : 0;
 }
 
+/* Room for the slots of a module with one, as most have; a few more cost another call. */
+enum { SLOTS_FEW = 64 };
+
+/* The slots that have a token, in `few` or in *many, which is to be freed. The list, or NULL with *rv. */
+static CK_SLOT_ID *list_slots(const CK_FUNCTION_LIST *f, CK_SLOT_ID few[SLOTS_FEW], CK_SLOT_ID **many, CK_ULONG *count, CK_RV *rv)
+{
+    CK_ULONG room = SLOTS_FEW;
+    CK_SLOT_ID *list = few;
+    *many = NULL;
+    *count = room;
+    *rv = f->C_GetSlotList(CK_TRUE, list, count);
+    if (*rv == CKR_BUFFER_TOO_SMALL) {
+        *rv = f->C_GetSlotList(CK_TRUE, NULL, count);
+        if (*rv != CKR_OK || *count == 0 || *count > SLOTS_MOST) {
+            *rv = CKR_TOKEN_NOT_PRESENT;
+            return NULL;
+        }
+        room = *count;
+        list = *many = calloc(room, sizeof *list);
+        if (list == NULL) {
+            *rv = CKR_HOST_MEMORY;
+            return NULL;
+        }
+        *rv = f->C_GetSlotList(CK_TRUE, list, count);
+    }
+    *count = *rv != CKR_OK ? 0 : *count < room ? *count : room; /* some say how many there are and give fewer */
+    return list;
+}
+
 /* Looks for the one token that the URI names. CKR_TOKEN_NOT_PRESENT: none; CKR_TOKEN_NOT_RECOGNIZED: several. */
 static CK_RV find_token(const struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
 {
+    CK_SLOT_ID few[SLOTS_FEW];
+    CK_SLOT_ID *many = NULL;
     CK_ULONG count = 0;
-    CK_RV rv = f->C_GetSlotList(CK_TRUE, NULL, &count);
-    if (rv != CKR_OK || count == 0 || count > SLOTS_MOST) {
-        return CKR_TOKEN_NOT_PRESENT;
-    }
-    CK_SLOT_ID *list = calloc(count, sizeof *list);
-    if (list == NULL) {
-        return CKR_HOST_MEMORY;
-    }
-    CK_ULONG room = count;
+    CK_RV rv = CKR_OK;
     unsigned hits = 0;
-    rv = f->C_GetSlotList(CK_TRUE, list, &count);
-    for (CK_ULONG i = 0; rv == CKR_OK && i < count && i < room; i++) {
+    const CK_SLOT_ID *list = list_slots(f, few, &many, &count, &rv);
+    if (list == NULL) {
+        return rv;
+    }
+    for (CK_ULONG i = 0; i < count; i++) {
         CK_TOKEN_INFO t;
         memset(&t, 0, sizeof t);
         if (f->C_GetTokenInfo(list[i], &t) == CKR_OK && (t.flags & CKF_TOKEN_INITIALIZED) != 0 &&
@@ -122,7 +148,7 @@ static CK_RV find_token(const struct kw_backing *b, const CK_FUNCTION_LIST *f, C
             *info = t;
         }
     }
-    free(list);
+    free(many);
     if (hits > 1) {
         return CKR_TOKEN_NOT_RECOGNIZED;
     }

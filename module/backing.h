@@ -23,6 +23,7 @@ struct kw_proof {
     CK_MECHANISM_TYPE mechanism; /* the token's own number for it; CK_UNAVAILABLE_INFORMATION: the token cannot do it */
     bool any_length;             /* a length that is no multiple of 8 comes back exactly */
     size_t most;                 /* bytes of the longest key that was wrapped and came back */
+    bool measured;               /* and no longer one of those that Keyward allows does */
 };
 
 /* Whether a token keeps a rule: nothing is known, it does, it does not. */
@@ -34,7 +35,6 @@ struct kw_capability {
     enum kw_finding extractable; /* a key whose CKA_EXTRACTABLE is false is not wrapped out */
     enum kw_finding sensitive;   /* the value of a key whose CKA_SENSITIVE is true is not given */
     enum kw_finding usage;       /* a key that may only wrap does not encrypt */
-    enum kw_finding derive;      /* nor derive */
 };
 
 enum { KW_OAEP_HASHES = 4 };

@@ -98,7 +98,7 @@ static CK_RV make_public(struct kw_lease *lease, CK_OBJECT_HANDLE *key)
 }
 
 /* Under a second key like it by RFC 3394, or, where the token does not know that, to an RSA key. */
-static struct kw_rv try_extractable(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_capability *c)
+static struct kw_rv try_extractable_elsewhere(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_capability *c)
 {
     CK_MECHANISM key_wrap = {CKM_AES_KEY_WRAP, NULL, 0};
     CK_RSA_PKCS_OAEP_PARAMS sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
@@ -118,6 +118,16 @@ static struct kw_rv try_extractable(struct kw_lease *lease, CK_OBJECT_HANDLE key
         destroy(lease, kek);
     }
     return r;
+}
+
+/* Under itself: a token that says that the key is not extractable has said enough. */
+static struct kw_rv try_extractable(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_capability *c)
+{
+    CK_MECHANISM key_wrap = {CKM_AES_KEY_WRAP, NULL, 0};
+    CK_BYTE out[ROOM];
+    CK_ULONG len = sizeof out;
+    CK_RV rv = lease->call->C_WrapKey(lease->session, &key_wrap, key, key, out, &len);
+    return rv == CKR_KEY_UNEXTRACTABLE ? judge(lease, rv, "C_WrapKey", &c->extractable) : try_extractable_elsewhere(lease, key, c);
 }
 
 static struct kw_rv try_sensitive(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_capability *c)
@@ -147,25 +157,6 @@ static struct kw_rv try_usage(struct kw_lease *lease, CK_OBJECT_HANDLE key, stru
     return judge(lease, rv, "C_Encrypt", &c->usage);
 }
 
-/* And to derive, which encrypts too. */
-static struct kw_rv try_derive(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_capability *c)
-{
-    CK_BYTE data[32] = {0};
-    struct {
-        CK_BYTE *data;
-        CK_ULONG len;
-    } parameter = {data, sizeof data}; /* CK_KEY_DERIVATION_STRING_DATA */
-    CK_MECHANISM mechanism = {CKM_AES_ECB_ENCRYPT_DATA, &parameter, sizeof parameter};
-    CK_OBJECT_HANDLE derived = CK_INVALID_HANDLE;
-    struct kw_template t = {0};
-    secret_template(&t);
-    CK_RV rv = lease->call->C_DeriveKey == NULL
-                   ? CKR_FUNCTION_NOT_SUPPORTED
-                   : lease->call->C_DeriveKey(lease->session, &mechanism, key, t.items, t.count, &derived);
-    destroy(lease, derived);
-    return judge(lease, rv, "C_DeriveKey", &c->derive);
-}
-
 static struct kw_rv find_out(struct kw_lease *lease, struct kw_capability *c)
 {
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
@@ -185,9 +176,6 @@ static struct kw_rv find_out(struct kw_lease *lease, struct kw_capability *c)
     }
     if (kw_ok(r)) {
         r = try_usage(lease, key, c);
-    }
-    if (kw_ok(r)) {
-        r = try_derive(lease, key, c);
     }
     destroy(lease, key);
     return r;
@@ -288,6 +276,38 @@ static bool takes_generic(struct kw_lease *lease, size_t len)
     return rv == CKR_OK;
 }
 
+/* A key that may only wrap is asked to derive, which encrypts too. */
+static struct kw_rv try_derive(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw_limits *l)
+{
+    CK_BYTE data[32] = {0};
+    struct {
+        CK_BYTE *data;
+        CK_ULONG len;
+    } parameter = {data, sizeof data}; /* CK_KEY_DERIVATION_STRING_DATA */
+    CK_MECHANISM mechanism = {CKM_AES_ECB_ENCRYPT_DATA, &parameter, sizeof parameter};
+    CK_OBJECT_HANDLE derived = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    secret_template(&t);
+    CK_RV rv = lease->call->C_DeriveKey == NULL
+                   ? CKR_FUNCTION_NOT_SUPPORTED
+                   : lease->call->C_DeriveKey(lease->session, &mechanism, key, t.items, t.count, &derived);
+    destroy(lease, derived);
+    return judge(lease, rv, "C_DeriveKey", &l->derive);
+}
+
+static struct kw_rv find_derive(struct kw_lease *lease, struct kw_limits *l)
+{
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    struct kw_template t = {0};
+    secret_template(&t);
+    if (generate(lease, &t, &key) != CKR_OK) {
+        return KW_OK;
+    }
+    struct kw_rv r = try_derive(lease, key, l);
+    destroy(lease, key);
+    return r;
+}
+
 struct kw_rv kw_capability_limits(struct kw_lease *lease, struct kw_limits *out)
 {
     static const CK_BBOOL no = CK_FALSE;
@@ -308,7 +328,8 @@ struct kw_rv kw_capability_limits(struct kw_lease *lease, struct kw_limits *out)
     }
     out->templates = takes(lease, CKA_WRAP_TEMPLATE, inner.items, inner_size) && /* last: a transport may give up over it */
                      takes(lease, CKA_UNWRAP_TEMPLATE, inner.items, inner_size);
-    return kw_capability(lease, &now);
+    struct kw_rv r = find_derive(lease, out);
+    return kw_ok(r) ? kw_capability(lease, &now) : r;
 }
 
 struct kw_rv kw_capability_fences(struct kw_lease *lease, int *out)

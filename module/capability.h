@@ -23,6 +23,7 @@ KW_MUST_USE struct kw_rv kw_capability_require(struct kw_lease *lease);
 
 /* What else a token takes; for `keyward check`. */
 struct kw_limits {
+    enum kw_finding derive; /* a key that may only wrap does not derive */
     bool copyable;       /* a key with CKA_COPYABLE false can be made, which nobody copies */
     bool allowed;        /* CKA_ALLOWED_MECHANISMS is taken */
     bool templates;      /* CKA_WRAP_TEMPLATE and CKA_UNWRAP_TEMPLATE are taken */

@@ -121,7 +121,7 @@ static struct kw_rv finish(struct kw_lease *lease, const struct kw_custody_plan 
 static struct kw_rv require_key_wrap(struct kw_lease *lease)
 {
     struct kw_proof proof;
-    struct kw_rv r = kw_probe(lease, KW_FORMAT_KW, &proof);
+    struct kw_rv r = kw_probe(lease, KW_FORMAT_KW, 0, &proof);
     if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
         r = KW_FAIL(CKR_MECHANISM_INVALID, "an AES key is of no use there, because the token is not proven to do RFC 3394 "
                                            "(CKM_AES_KEY_WRAP); make an RSA key, or take another HSM");

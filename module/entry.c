@@ -38,24 +38,6 @@ static CK_RV answer(const char *name, struct kw_rv r)
     return r.code;
 }
 
-static struct kw_rv enter_session(CK_SESSION_HANDLE handle, struct kw_session **s)
-{
-    struct kw_rv r = kw_library_enter();
-    if (kw_ok(r)) {
-        r = kw_session_get(handle, s);
-        if (!kw_ok(r)) {
-            kw_library_leave();
-        }
-    }
-    return r;
-}
-
-static void leave_session(struct kw_session *s)
-{
-    kw_session_put(s);
-    kw_library_leave();
-}
-
 #define KW_IN(p, n) ((struct kw_in){(p), (n)})
 #define KW_OUT(p, n) ((struct kw_out){(p), (n)})
 #define KW_PAIR(a, b) ((struct kw_key_pair){(a), (b)})
@@ -74,10 +56,10 @@ static void leave_session(struct kw_session *s)
     return answer(#name, r);
 #define KW_GATE_SESSION(name, call)                \
     struct kw_session *s = NULL;                   \
-    struct kw_rv r = enter_session(session, &s);   \
+    struct kw_rv r = kw_session_enter(session, &s); \
     if (kw_ok(r)) {                                \
         r = call;                                  \
-        leave_session(s);                          \
+        kw_session_leave(s);                       \
     }                                              \
     return answer(#name, r);
 #define KW_GATE_REFUSED(name, call) KW_GATE_SESSION(name, KW_REFUSED)

@@ -21,26 +21,36 @@ enum { FINALIZE_WAIT_MS = 10000, EXIT_WAIT_MS = 2000 };
 
 enum state { OFF, STARTING, ON, STOPPING };
 
-static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
+/* All of this, and the face's tables. */
+static pthread_mutex_t face_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t state_changed;
+static pthread_cond_t face_changed_cond;
 static enum state state;
 static unsigned inside;
 static struct kw_library *library;
-
-static pthread_mutex_t face_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t face_changed_cond;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+void kw_face_lock(void)
+{
+    pthread_mutex_lock(&face_lock);
+}
+
+void kw_face_unlock(void)
+{
+    pthread_mutex_unlock(&face_lock);
+}
+
+/* The vendors first: who is inside one may need the face's lock to get out. */
 static void fork_prepare(void)
 {
-    pthread_mutex_lock(&state_lock);
     kw_vendor_fork_prepare();
+    kw_face_lock();
 }
 
 static void fork_parent(void)
 {
+    kw_face_unlock();
     kw_vendor_fork_parent();
-    pthread_mutex_unlock(&state_lock);
 }
 
 /* The child starts from nothing: what the parent had is left where it is, unread; its secrets are zero pages here. */
@@ -52,7 +62,6 @@ static void fork_child(void)
     kw_digest_forked();
     kw_cipher_forked();
     kw_log_forked();
-    (void)pthread_mutex_init(&state_lock, NULL);
     (void)pthread_mutex_init(&face_lock, NULL);
     kw_clock_cond_init(&state_changed);
     kw_clock_cond_init(&face_changed_cond);
@@ -65,15 +74,15 @@ static void fork_child(void)
  * is waited for. Nothing is freed; the kernel does that. */
 static void exit_now(void)
 {
-    pthread_mutex_lock(&state_lock);
+    kw_face_lock();
     if (state == ON) {
         struct timespec until = kw_clock_in(EXIT_WAIT_MS);
         state = STOPPING;
         while (inside > 0 && !kw_vendor_is_inside() &&
-               pthread_cond_timedwait(&state_changed, &state_lock, &until) == 0) {
+               pthread_cond_timedwait(&state_changed, &face_lock, &until) == 0) {
         }
     }
-    pthread_mutex_unlock(&state_lock);
+    kw_face_unlock();
 }
 
 /* Once, before anything else. */
@@ -90,16 +99,6 @@ struct kw_library *kw_library(void)
     return library;
 }
 
-void kw_face_lock(void)
-{
-    pthread_mutex_lock(&face_lock);
-}
-
-void kw_face_unlock(void)
-{
-    pthread_mutex_unlock(&face_lock);
-}
-
 bool kw_face_wait(const struct timespec *until)
 {
     return pthread_cond_timedwait(&face_changed_cond, &face_lock, until) == 0;
@@ -110,26 +109,35 @@ void kw_face_changed(void)
     (void)pthread_cond_broadcast(&face_changed_cond);
 }
 
+struct kw_rv kw_library_enter_locked(void)
+{
+    if (state != ON) {
+        return KW_FAIL(CKR_CRYPTOKI_NOT_INITIALIZED, "C_Initialize has not been called in this process");
+    }
+    inside++;
+    return KW_OK;
+}
+
+void kw_library_leave_locked(void)
+{
+    if (--inside == 0 && state == STOPPING) {
+        (void)pthread_cond_broadcast(&state_changed);
+    }
+}
+
 struct kw_rv kw_library_enter(void)
 {
-    struct kw_rv r = KW_OK;
-    pthread_mutex_lock(&state_lock);
-    if (state == ON) {
-        inside++;
-    } else {
-        r = KW_FAIL(CKR_CRYPTOKI_NOT_INITIALIZED, "C_Initialize has not been called in this process");
-    }
-    pthread_mutex_unlock(&state_lock);
+    kw_face_lock();
+    struct kw_rv r = kw_library_enter_locked();
+    kw_face_unlock();
     return r;
 }
 
 void kw_library_leave(void)
 {
-    pthread_mutex_lock(&state_lock);
-    if (--inside == 0 && state == STOPPING) {
-        (void)pthread_cond_broadcast(&state_changed);
-    }
-    pthread_mutex_unlock(&state_lock);
+    kw_face_lock();
+    kw_library_leave_locked();
+    kw_face_unlock();
 }
 
 /* pReserved: NULL or "config=PATH". access(2) tells a pointer that cannot be read (EFAULT) without following it here. */
@@ -219,12 +227,12 @@ struct kw_rv kw_library_initialize(const void *args)
     struct kw_library *l = NULL;
     struct kw_rv r = KW_OK;
     (void)pthread_once(&once, prepare_process);
-    pthread_mutex_lock(&state_lock);
+    kw_face_lock();
     bool free_to_start = state == OFF;
     if (free_to_start) {
         state = STARTING;
     }
-    pthread_mutex_unlock(&state_lock);
+    kw_face_unlock();
     if (!free_to_start) {
         return KW_FAIL(CKR_CRYPTOKI_ALREADY_INITIALIZED, "C_Initialize has been called before");
     }
@@ -233,10 +241,10 @@ struct kw_rv kw_library_initialize(const void *args)
     if (kw_ok(r)) {
         r = library_new(path, &l);
     }
-    pthread_mutex_lock(&state_lock);
+    kw_face_lock();
     library = l;
     state = kw_ok(r) ? ON : OFF;
-    pthread_mutex_unlock(&state_lock);
+    kw_face_unlock();
     return r;
 }
 
@@ -244,7 +252,7 @@ struct kw_rv kw_library_finalize(const void *reserved)
 {
     struct kw_rv r = KW_OK;
     struct kw_library *l = NULL;
-    pthread_mutex_lock(&state_lock);
+    kw_face_lock();
     if (state != ON) {
         r = KW_FAIL(CKR_CRYPTOKI_NOT_INITIALIZED, "C_Initialize has not been called in this process");
     } else if (reserved != NULL) {
@@ -252,7 +260,7 @@ struct kw_rv kw_library_finalize(const void *reserved)
     } else {
         struct timespec until = kw_clock_in(FINALIZE_WAIT_MS);
         state = STOPPING;
-        while (inside > 0 && pthread_cond_timedwait(&state_changed, &state_lock, &until) == 0) {
+        while (inside > 0 && pthread_cond_timedwait(&state_changed, &face_lock, &until) == 0) {
         }
         if (inside > 0) {
             state = ON;
@@ -261,16 +269,16 @@ struct kw_rv kw_library_finalize(const void *reserved)
             l = library;
         }
     }
-    pthread_mutex_unlock(&state_lock);
+    kw_face_unlock();
     if (!kw_ok(r)) {
         return r;
     }
     library_free(l);
     kw_log_close();
-    pthread_mutex_lock(&state_lock);
+    kw_face_lock();
     library = NULL;
     state = OFF;
-    pthread_mutex_unlock(&state_lock);
+    kw_face_unlock();
     return KW_OK;
 }
 

@@ -3,7 +3,7 @@
  *
  * One kw_library per process: configuration, engine, slots, handle tables. Every C_* call counts itself in (kw_library_enter)
  * and out, so that C_Finalize can wait until nobody is inside. The face has one lock, taken for a few instructions around
- * its own tables and never during an engine call: kw_face_lock / kw_face_unlock.
+ * that count and its own tables, and never during an engine call: kw_face_lock / kw_face_unlock.
  */
 #ifndef KW_LIBRARY_H
 #define KW_LIBRARY_H
@@ -36,6 +36,9 @@ KW_MUST_USE struct kw_rv kw_library_info(CK_INFO *info);
 /* Counts a call in. CKR_CRYPTOKI_NOT_INITIALIZED before C_Initialize, after C_Finalize, and in a forked child. */
 KW_MUST_USE struct kw_rv kw_library_enter(void);
 void kw_library_leave(void);
+/* The same with the face's lock held. */
+KW_MUST_USE struct kw_rv kw_library_enter_locked(void);
+void kw_library_leave_locked(void);
 
 /* The library, borrowed while a call is counted in. */
 struct kw_library *kw_library(void);

@@ -17,10 +17,10 @@ static struct kw_object *drop_locked(struct kw_object *o)
 
 static void object_free(struct kw_object *o)
 {
-    if (o != NULL) {
+    if (o != NULL && o->kind == KW_OBJECT_DEK) {
         kw_secret_free(o->dek.value);
-        free(o);
     }
+    free(o);
 }
 
 static void put(struct kw_object *o)
@@ -55,7 +55,7 @@ static struct kw_object *find_locked(const struct kw_session *s, CK_OBJECT_HANDL
     return o;
 }
 
-/* A counted copy of what the object is: of `version` and `dek`, the one that it has. The lock is held. */
+/* A counted copy of what the object is. The lock is held. */
 static void view_locked(struct kw_object *o, struct kw_object_view *view)
 {
     o->references++;
@@ -340,7 +340,10 @@ struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const 
     if (!kw_ok(r)) {
         return r;
     }
-    struct kw_dek to = o.dek;
+    struct kw_dek to = {0};
+    if (o.kind == KW_OBJECT_DEK) {
+        to = o.dek;
+    }
     r = kw_policy_change(template, count, &to.spec); /* says read-only before it says prohibited: CLIENTS.md point 5 */
     if (kw_ok(r)) {
         r = may_change(s, o.kind, &o.dek);

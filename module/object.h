@@ -26,8 +26,10 @@ struct kw_object {
     bool destroy;            /* in a list of ended objects: also in the backing token */
     uint64_t seen;           /* the slot's reading of the token that last saw it */
     bool was_active;         /* KW_OBJECT_CMK: its handle was given out for the active version once */
-    struct kw_version version; /* KW_OBJECT_CMK */
-    struct kw_dek dek;         /* KW_OBJECT_DEK; value is owned */
+    union {
+        struct kw_version version; /* KW_OBJECT_CMK */
+        struct kw_dek dek;         /* KW_OBJECT_DEK; value is owned */
+    };
 };
 
 KW_MUST_USE struct kw_rv kw_object_create(struct kw_session *s, const CK_ATTRIBUTE *template, CK_ULONG count,
@@ -46,8 +48,10 @@ struct kw_object_view {
     enum kw_object_kind kind;
     CK_OBJECT_CLASS class;
     bool was_active;
-    struct kw_version version;
-    struct kw_dek dek; /* value borrowed from the object */
+    union {
+        struct kw_version version;
+        struct kw_dek dek; /* value borrowed from the object */
+    };
 };
 
 /* The object of a handle, if the session's slot may see it. *view is to be put. CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID. */

@@ -180,7 +180,7 @@ struct kw_rv kw_parcel_prove(struct kw_lease *lease, CK_OBJECT_HANDLE private_ke
 static struct kw_rv rfc5649(struct kw_lease *lease, CK_MECHANISM *out)
 {
     struct kw_proof proof;
-    struct kw_rv r = kw_probe(lease, KW_FORMAT_KWP, &proof);
+    struct kw_rv r = kw_probe(lease, KW_FORMAT_KWP, 0, &proof);
     if (kw_ok(r) && proof.mechanism == CK_UNAVAILABLE_INFORMATION) {
         return kw_parcel_answer(lease, KW_FAIL(CKR_MECHANISM_INVALID, "the token can do neither CKM_RSA_AES_KEY_WRAP "
                                                                       "nor RFC 5649, which the key needs"));

@@ -35,7 +35,7 @@ struct vector {
     size_t kek_len;
     const uint8_t *plain;
     size_t plain_len;
-    const uint8_t *wrapped;
+    const uint8_t *wrapped; /* NULL: not known */
     size_t wrapped_len;
 };
 
@@ -60,30 +60,63 @@ static CK_RV create(struct kw_lease *lease, CK_KEY_TYPE type, const uint8_t *val
     return lease->call->C_CreateObject(lease->session, t.items, t.count, out);
 }
 
-/* Wraps the vector's plain text under its KEK. CKR_OK with *same, or what the token said. */
-static CK_RV try_vector(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)
+/* A key wrapped under a throw-away key, to be opened again. */
+struct sample {
+    CK_MECHANISM mechanism;
+    CK_OBJECT_HANDLE kek;
+    CK_BYTE blob[KW_DEK_LENGTH_MAX + 64];
+    CK_ULONG len;
+};
+
+static bool is_expected(const struct vector *v, const struct sample *s)
 {
-    CK_OBJECT_HANDLE kek = CK_INVALID_HANDLE;
+    return v->wrapped == NULL ? s->len <= sizeof s->blob : s->len == v->wrapped_len && memcmp(s->blob, v->wrapped, s->len) == 0;
+}
+
+/* Opens the sample and asks for the size of what was in it. */
+static CK_RV open_again(struct kw_lease *lease, struct sample *s, size_t *got)
+{
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    CK_ATTRIBUTE a = {CKA_VALUE, NULL, 0};
+    struct kw_template t = {0};
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
+    kw_template_bool(&t, CKA_TOKEN, 0);
+    kw_template_bool(&t, CKA_PRIVATE, 1);
+    kw_template_bool(&t, CKA_SENSITIVE, 0);
+    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
+    kw_template_data_key(&t);
+    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &s->mechanism, s->kek, s->blob, s->len, t.items, t.count, &key);
+    if (rv == CKR_OK) {
+        rv = lease->call->C_GetAttributeValue(lease->session, key, &a, 1);
+        (void)lease->call->C_DestroyObject(lease->session, key);
+        *got = a.ulValueLen;
+    }
+    return rv;
+}
+
+/* Wraps the vector's plain text under its KEK and, if that gives what it should, opens it again. CKR_OK and whether it came back whole, or
+ * what the token said. */
+static CK_RV try_vector(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *whole)
+{
+    struct sample s = {.mechanism = {type, NULL, 0}, .kek = CK_INVALID_HANDLE, .len = sizeof s.blob};
     CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
-    CK_MECHANISM mechanism = {type, NULL, 0};
-    CK_BYTE out[128];
-    CK_ULONG len = sizeof out;
-    *same = false;
-    CK_RV rv = create(lease, CKK_AES, v->kek, v->kek_len, &kek);
+    size_t got = 0;
+    *whole = false;
+    CK_RV rv = create(lease, CKK_AES, v->kek, v->kek_len, &s.kek);
     if (rv == CKR_OK) {
         rv = create(lease, CKK_GENERIC_SECRET, v->plain, v->plain_len, &plain);
     }
     if (rv == CKR_OK) {
-        rv = lease->call->C_WrapKey(lease->session, &mechanism, kek, plain, out, &len);
-    }
-    if (rv == CKR_OK) {
-        *same = len == v->wrapped_len && memcmp(out, v->wrapped, len) == 0;
-    }
-    if (plain != CK_INVALID_HANDLE) {
+        rv = lease->call->C_WrapKey(lease->session, &s.mechanism, s.kek, plain, s.blob, &s.len);
         (void)lease->call->C_DestroyObject(lease->session, plain);
     }
-    if (kek != CK_INVALID_HANDLE) {
-        (void)lease->call->C_DestroyObject(lease->session, kek);
+    if (rv == CKR_OK && is_expected(v, &s)) {
+        rv = open_again(lease, &s, &got);
+        *whole = rv == CKR_OK && got == v->plain_len;
+    }
+    if (s.kek != CK_INVALID_HANDLE) {
+        (void)lease->call->C_DestroyObject(lease->session, s.kek);
     }
     return rv;
 }
@@ -110,73 +143,20 @@ static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const
     return is_outage(rv) ? kw_lease_check(lease, rv, "C_WrapKey") : KW_OK;
 }
 
-/* A key wrapped under a throw-away key, to be opened again. */
-struct sample {
-    CK_MECHANISM mechanism;
-    CK_OBJECT_HANDLE kek;
-    CK_BYTE blob[KW_DEK_LENGTH_MAX + 64];
-    CK_ULONG len;
-};
-
-/* Opens the sample and asks for the size of what was in it. */
-static CK_RV open_again(struct kw_lease *lease, struct sample *s, size_t *got)
-{
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    CK_ATTRIBUTE a = {CKA_VALUE, NULL, 0};
-    struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 0);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
-    CK_RV rv = lease->call->C_UnwrapKey(lease->session, &s->mechanism, s->kek, s->blob, s->len, t.items, t.count, &key);
-    if (rv == CKR_OK) {
-        rv = lease->call->C_GetAttributeValue(lease->session, key, &a, 1);
-        (void)lease->call->C_DestroyObject(lease->session, key);
-        *got = a.ulValueLen;
-    }
-    return rv;
-}
-
-/* A key of this length, wrapped and opened: CKR_OK and whether it came back whole, or what the token said. */
-static CK_RV try_length(struct kw_lease *lease, CK_MECHANISM_TYPE type, size_t length, bool *whole)
-{
-    static const uint8_t zeros[KW_DEK_LENGTH_MAX];
-    struct sample s = {.mechanism = {type, NULL, 0}, .kek = CK_INVALID_HANDLE, .len = sizeof s.blob};
-    CK_OBJECT_HANDLE plain = CK_INVALID_HANDLE;
-    size_t got = 0;
-    CK_RV rv = create(lease, CKK_AES, kw_kek, sizeof kw_kek, &s.kek);
-    if (rv == CKR_OK) {
-        rv = create(lease, CKK_GENERIC_SECRET, zeros, length, &plain);
-    }
-    if (rv == CKR_OK) {
-        rv = lease->call->C_WrapKey(lease->session, &s.mechanism, s.kek, plain, s.blob, &s.len);
-        (void)lease->call->C_DestroyObject(lease->session, plain);
-    }
-    if (rv == CKR_OK) {
-        s.len = s.len < sizeof s.blob ? s.len : sizeof s.blob;
-        rv = open_again(lease, &s, &got);
-    }
-    if (s.kek != CK_INVALID_HANDLE) {
-        (void)lease->call->C_DestroyObject(lease->session, s.kek);
-    }
-    *whole = rv == CKR_OK && got == length;
-    return rv;
-}
-
 /* Some tokens wrap a longer key than they open: the longest of a few lengths that comes back. None: the mechanism is of no use. */
 static struct kw_rv measure(struct kw_lease *lease, struct kw_proof *p)
 {
+    static const uint8_t zeros[KW_DEK_LENGTH_MAX];
     static const size_t lengths[] = {KW_DEK_LENGTH_MAX, 256, 128, 64, 32};
     CK_RV rv = CKR_OK;
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        const struct vector v = {.kek = kw_kek, .kek_len = sizeof kw_kek, .plain = zeros, .plain_len = lengths[i]};
         bool whole = false;
-        rv = try_length(lease, p->mechanism, lengths[i], &whole);
+        rv = try_vector(lease, p->mechanism, &v, &whole);
         enum kw_class class = kw_error_class(rv);
         if (whole) {
             p->most = lengths[i];
+            p->measured = true;
             return KW_OK;
         }
         if (class != KW_CLASS_OK && class != KW_CLASS_CALLER && class != KW_CLASS_REFUSED && class != KW_CLASS_AMBIGUOUS) {
@@ -194,7 +174,7 @@ static struct kw_rv prove_kw(struct kw_lease *lease, struct kw_proof *p)
     *p = (struct kw_proof){.mechanism = CK_UNAVAILABLE_INFORMATION};
     if (kw_ok(r) && same) {
         p->mechanism = CKM_AES_KEY_WRAP;
-        r = measure(lease, p);
+        p->most = kw_vector.plain_len;
     }
     p->tried = kw_ok(r);
     return r;
@@ -217,12 +197,12 @@ static struct kw_rv prove_kwp(struct kw_lease *lease, struct kw_proof *p)
         if (even) {
             p->mechanism = candidates[i];
             p->any_length = odd;
+            p->most = kwp_even.plain_len;
             break;
         }
     }
-    struct kw_rv r = p->mechanism == CK_UNAVAILABLE_INFORMATION ? KW_OK : measure(lease, p);
-    p->tried = kw_ok(r);
-    return r;
+    p->tried = true;
+    return KW_OK;
 }
 
 static bool lists(struct kw_lease *lease, CK_MECHANISM_TYPE type)
@@ -238,13 +218,24 @@ static bool is_final(struct kw_lease *lease, enum kw_format format, const struct
     return p->mechanism != CK_UNAVAILABLE_INFORMATION || (!kept->tried && !kw_probe_offers(lease, format));
 }
 
-struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out)
+/* Whether what is known of the mechanism is enough for a data key of this length. */
+static bool is_known(const struct kw_proof *p, size_t length)
+{
+    return p->tried && (length <= p->most || p->measured || p->mechanism == CK_UNAVAILABLE_INFORMATION);
+}
+
+struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, size_t length, struct kw_proof *out)
 {
     struct kw_proof *p = format == KW_FORMAT_KW ? &lease->profile.kw : &lease->profile.kwp;
     struct kw_rv r = KW_OK;
-    if (!p->tried) {
-        struct kw_proof found;
-        r = format == KW_FORMAT_KW ? prove_kw(lease, &found) : prove_kwp(lease, &found);
+    if (!is_known(p, length)) {
+        struct kw_proof found = *p;
+        if (!found.tried) {
+            r = format == KW_FORMAT_KW ? prove_kw(lease, &found) : prove_kwp(lease, &found);
+        }
+        if (kw_ok(r) && !is_known(&found, length)) {
+            r = measure(lease, &found);
+        }
         if (kw_ok(r) && is_final(lease, format, &found)) {
             kw_backing_profile(lease->backing, &lease->profile); /* the other one may be known by now */
             *p = found;

@@ -11,8 +11,10 @@
 #include "backing.h"
 #include "key.h"
 
-/* What the token does for KW_FORMAT_KW or KW_FORMAT_KWP; tried now if it was not yet. The lease must be logged in. Errors: those of the token. */
-KW_MUST_USE struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, struct kw_proof *out);
+/* What the token does for KW_FORMAT_KW or KW_FORMAT_KWP with data keys of up to `length` bytes (0: any); what is not known yet is tried now. How
+ * long a key may be is measured for the first one of more than 32 bytes. The lease must be logged in. Errors: those of the token. */
+KW_MUST_USE struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, size_t length,
+                                  struct kw_proof *out);
 
 /* Whether the token is proven to do OAEP of this hash: an RSA private key of it that may unwrap opens, with that hash, what OpenSSL encrypted
  * to it. Tried with the first key that comes, then kept. Errors: those of the token. */

@@ -2,9 +2,9 @@
 
 #include "rsa.h"
 
-static struct kw_rv aes(struct kw_lease *lease, enum kw_format format, struct kw_proof *proof)
+static struct kw_rv aes(struct kw_lease *lease, enum kw_format format, size_t length, struct kw_proof *proof)
 {
-    struct kw_rv r = kw_probe(lease, format, proof);
+    struct kw_rv r = kw_probe(lease, format, length, proof);
     if (kw_ok(r) && proof->mechanism == CK_UNAVAILABLE_INFORMATION) {
         r = KW_FAIL(CKR_MECHANISM_INVALID, "the backing token is not proven to do this mechanism");
     }
@@ -21,13 +21,13 @@ static struct kw_rv oaep(struct kw_lease *lease, CK_MECHANISM_TYPE hash, CK_OBJE
     return r;
 }
 
-struct kw_rv kw_recipe_prepare(struct kw_lease *lease, const struct kw_scheme *scheme, CK_OBJECT_HANDLE key, struct kw_recipe *out)
+struct kw_rv kw_recipe_prepare(struct kw_lease *lease, const struct kw_scheme *scheme, const struct kw_recipe_use *use, struct kw_recipe *out)
 {
     bool rsa = scheme->format == KW_FORMAT_OAEP || scheme->format == KW_FORMAT_RSA_AES;
     struct kw_proof proof = {.mechanism = CK_UNAVAILABLE_INFORMATION, .any_length = true, .most = KW_DEK_LENGTH_MAX};
-    struct kw_rv r = rsa ? oaep(lease, scheme->hash, key) : KW_OK;
+    struct kw_rv r = rsa ? oaep(lease, scheme->hash, use->key) : KW_OK;
     if (kw_ok(r) && scheme->format != KW_FORMAT_OAEP) {
-        r = aes(lease, scheme->format == KW_FORMAT_KW ? KW_FORMAT_KW : KW_FORMAT_KWP, &proof);
+        r = aes(lease, scheme->format == KW_FORMAT_KW ? KW_FORMAT_KW : KW_FORMAT_KWP, use->length, &proof);
     }
     if (!kw_ok(r)) {
         return r;

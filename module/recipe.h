@@ -17,9 +17,16 @@ struct kw_recipe {
     bool any_length;        /* else only data keys whose length is a multiple of 8 come back exactly */
 };
 
-/* `key` is a version's secret key or private half, which may unwrap: what is not proven yet is proven with it. CKR_MECHANISM_INVALID when the token
+/* What for: with a version's secret key or private half, which may unwrap (what is not proven yet is proven with it), and to wrap a data key of
+ * this length (0: to unwrap). */
+struct kw_recipe_use {
+    CK_OBJECT_HANDLE key;
+    size_t length;
+};
+
+/* CKR_MECHANISM_INVALID when the token
  * is not proven to do the scheme; or the token's failure. */
-KW_MUST_USE struct kw_rv kw_recipe_prepare(struct kw_lease *lease, const struct kw_scheme *scheme, CK_OBJECT_HANDLE key,
-                                           struct kw_recipe *out);
+KW_MUST_USE struct kw_rv kw_recipe_prepare(struct kw_lease *lease, const struct kw_scheme *scheme,
+                                           const struct kw_recipe_use *use, struct kw_recipe *out);
 
 #endif

@@ -20,19 +20,29 @@ enum {
     BUSY_WAIT_MS = 10000
 };
 
-struct kw_rv kw_session_get(CK_SESSION_HANDLE handle, struct kw_session **out)
+static struct kw_rv get_locked(CK_SESSION_HANDLE handle, struct kw_session **out)
 {
-    kw_face_lock();
     struct kw_session *s = kw_handles_get(&kw_library()->sessions, handle);
-    if (s != NULL) {
-        s->references++;
-    }
-    kw_face_unlock();
     if (s == NULL) {
         return KW_FAIL(CKR_SESSION_HANDLE_INVALID, "there is no such session");
     }
+    s->references++;
     *out = s;
     return KW_OK;
+}
+
+struct kw_rv kw_session_enter(CK_SESSION_HANDLE handle, struct kw_session **out)
+{
+    kw_face_lock();
+    struct kw_rv r = kw_library_enter_locked();
+    if (kw_ok(r)) {
+        r = get_locked(handle, out);
+        if (!kw_ok(r)) {
+            kw_library_leave_locked();
+        }
+    }
+    kw_face_unlock();
+    return r;
 }
 
 static void put_locked(struct kw_session *s)
@@ -43,10 +53,11 @@ static void put_locked(struct kw_session *s)
     }
 }
 
-void kw_session_put(struct kw_session *s)
+void kw_session_leave(struct kw_session *s)
 {
     kw_face_lock();
     put_locked(s);
+    kw_library_leave_locked();
     kw_face_unlock();
 }
 
@@ -196,15 +207,9 @@ static struct kw_rv close_sessions(struct kw_slot *slot, CK_SESSION_HANDLE only)
     return r;
 }
 
-struct kw_rv kw_session_close(CK_SESSION_HANDLE handle)
+struct kw_rv kw_session_close(struct kw_session *s)
 {
-    struct kw_session *s = NULL;
-    struct kw_rv r = kw_session_get(handle, &s);
-    if (kw_ok(r)) {
-        r = close_sessions(s->slot, handle);
-        kw_session_put(s);
-    }
-    return r;
+    return close_sessions(s->slot, s->handle);
 }
 
 struct kw_rv kw_session_close_all(CK_SLOT_ID id)

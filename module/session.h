@@ -38,12 +38,13 @@ struct kw_out {
     CK_ULONG *len;
 };
 
-/* The session of a handle, one reference more. CKR_SESSION_HANDLE_INVALID. */
-KW_MUST_USE struct kw_rv kw_session_get(CK_SESSION_HANDLE handle, struct kw_session **out);
-void kw_session_put(struct kw_session *s);
+/* A call of a session comes (kw_library_enter, and the session of the handle with one reference more) and goes. CKR_CRYPTOKI_NOT_INITIALIZED,
+ * CKR_SESSION_HANDLE_INVALID. */
+KW_MUST_USE struct kw_rv kw_session_enter(CK_SESSION_HANDLE handle, struct kw_session **out);
+void kw_session_leave(struct kw_session *s);
 
 KW_MUST_USE struct kw_rv kw_session_open(CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *out);
-KW_MUST_USE struct kw_rv kw_session_close(CK_SESSION_HANDLE handle);
+KW_MUST_USE struct kw_rv kw_session_close(struct kw_session *s);
 KW_MUST_USE struct kw_rv kw_session_close_all(CK_SLOT_ID slot);
 KW_MUST_USE struct kw_rv kw_session_info(struct kw_session *s, CK_SESSION_INFO *info);
 

@@ -42,11 +42,10 @@ static CK_RV harden(struct kw_lease *lease, const struct kw_template *t, CK_OBJE
     return more.count == 0 ? CKR_OK : lease->call->C_SetAttributeValue(lease->session, key, more.items, more.count);
 }
 
-CK_RV kw_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, const struct kw_template *t, CK_OBJECT_HANDLE *out)
+CK_RV kw_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, struct kw_template *t, CK_OBJECT_HANDLE *out)
 {
-    struct kw_template all = *t; /* modules take a pointer to non-const; the values stay where they are */
     bool harder = asks(t, CKA_EXTRACTABLE, CK_FALSE);
-    CK_RV rv = call(lease, w, all.items, all.count, out);
+    CK_RV rv = call(lease, w, t->items, t->count, out);
     if (rv == CKR_ATTRIBUTE_READ_ONLY && (find(t, CKA_SENSITIVE) != NULL || find(t, CKA_EXTRACTABLE) != NULL)) {
         struct kw_template less = {0};
         for (CK_ULONG i = 0; i < t->count; i++) {

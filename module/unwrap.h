@@ -20,7 +20,7 @@ struct kw_wrapped {
 };
 
 /* The vendor's own answer. On CKR_OK *out is a key of which CKA_SENSITIVE and CKA_EXTRACTABLE were set as the template says; the caller
- * reads back what it relies on. On anything else nothing is left in the token. */
-CK_RV kw_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, const struct kw_template *t, CK_OBJECT_HANDLE *out);
+ * reads back what it relies on. On anything else nothing is left in the token. `t` is not changed: modules take a pointer to non-const. */
+CK_RV kw_unwrap(struct kw_lease *lease, const struct kw_wrapped *w, struct kw_template *t, CK_OBJECT_HANDLE *out);
 
 #endif

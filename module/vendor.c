@@ -126,13 +126,16 @@ static void block_sigpipe(void)
 static void unblock_sigpipe(void)
 {
     static const struct timespec at_once = {0, 0};
-    sigset_t pipe;
+    sigset_t pending;
     if (sigismember(&mask_before, SIGPIPE) == 1) {
         return;
     }
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
-    while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE) {
+    if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) { /* asking is cheaper than waiting for nothing */
+        sigset_t pipe;
+        (void)sigemptyset(&pipe);
+        (void)sigaddset(&pipe, SIGPIPE);
+        while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE) {
+        }
     }
     (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 }

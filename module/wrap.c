@@ -42,12 +42,14 @@ static struct kw_rv may_wrap(const struct kw_scheme *scheme, const struct kw_obj
 static struct kw_rv wrap_looked_up(const struct kw_session *s, const struct kw_scheme *scheme, const struct kw_object_view *cmk,
                                    const struct kw_object_view *key, struct kw_out out)
 {
-    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek};
     uint8_t blob[KW_BLOB_MAX];
-    size_t len = kw_scheme_blob_len(scheme, cmk->version.bits, key->dek.spec.len);
     bool give = false;
     struct kw_rv r = may_wrap(scheme, cmk, key);
-    if (kw_ok(r) && len == 0) {
+    if (!kw_ok(r)) {
+        return r;
+    }
+    size_t len = kw_scheme_blob_len(scheme, cmk->version.bits, key->dek.spec.len);
+    if (len == 0) {
         r = KW_FAIL(CKR_KEY_SIZE_RANGE, "the mechanism does not wrap a data key of this length");
     }
     if (kw_ok(r)) {
@@ -56,6 +58,7 @@ static struct kw_rv wrap_looked_up(const struct kw_session *s, const struct kw_s
     if (!kw_ok(r) || !give) {
         return r;
     }
+    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek};
     r = kw_engine_wrap(kw_library()->engine, s->slot->index, &w, blob, &len);
     if (kw_ok(r)) {
         kw_out_give(out.bytes, out.len, blob, len);
@@ -92,8 +95,9 @@ static struct kw_rv ask(const struct kw_session *s, const CK_MECHANISM *mechanis
 
 static struct kw_rv wrap_key(struct kw_session *s, const struct kw_scheme *scheme, struct kw_key_pair keys, struct kw_out out)
 {
-    struct kw_object_view cmk = {0};
-    struct kw_object_view key = {0};
+    struct kw_object_view cmk;
+    struct kw_object_view key;
+    cmk.object = key.object = NULL;
     struct kw_rv r = lookup_as(s, keys.wrapping, KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "there is no such wrapping key"), &cmk);
     if (kw_ok(r)) {
         r = lookup_as(s, keys.key, KW_FAIL(CKR_KEY_HANDLE_INVALID, "there is no such key to wrap"), &key);
@@ -173,7 +177,8 @@ static struct kw_rv unwrap_key(struct kw_session *s, const struct kw_scheme *sch
 {
     const struct kw_making_of of = {KW_MAKING_UNWRAP, CK_UNAVAILABLE_INFORMATION, s->slot->config->sealed};
     struct kw_dek_request request;
-    struct kw_object_view cmk = {0};
+    struct kw_object_view cmk;
+    cmk.object = NULL;
     struct kw_rv r = kw_policy_data_key(&of, template.items, template.count, &request);
     if (kw_ok(r) && request.spec.token && !s->rw) {
         r = KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");

@@ -117,7 +117,8 @@ static struct kw_rv wrap_with(struct kw_lease *lease, const struct kw_dek_owner 
     if (!kw_scheme_fits(&w->scheme, e->version.type)) {
         return KW_FAIL(CKR_WRAPPING_KEY_TYPE_INCONSISTENT, "the mechanism is not for a CMK of this type");
     }
-    struct kw_rv r = kw_recipe_prepare(lease, &w->scheme, e->handle, &recipe);
+    const struct kw_recipe_use use = {e->handle, w->dek->spec.len};
+    struct kw_rv r = kw_recipe_prepare(lease, &w->scheme, &use, &recipe);
     if (kw_ok(r)) {
         r = check_length(w, expected, &recipe);
     }
@@ -189,7 +190,8 @@ static struct kw_rv unwrap_with(struct kw_lease *lease, const struct kw_cmk_entr
     const struct kw_unwrapping *u = o->request;
     struct kw_recipe recipe;
     struct kw_scheme_range range = {0, 0};
-    struct kw_rv r = kw_recipe_prepare(lease, &u->scheme, e->handle, &recipe);
+    const struct kw_recipe_use use = {e->handle, 0};
+    struct kw_rv r = kw_recipe_prepare(lease, &u->scheme, &use, &recipe);
     if (!kw_ok(r)) {
         return r;
     }

@@ -29,7 +29,7 @@ static const char *finding_text(enum kw_finding f)
 static void print_capability(const struct kw_capability *c, const struct kw_limits *l)
 {
     (void)printf("    CKA_EXTRACTABLE false: %s; CKA_SENSITIVE true: %s; wrap only: %s (encrypt), %s (derive)\n",
-                 finding_text(c->extractable), finding_text(c->sensitive), finding_text(c->usage), finding_text(c->derive));
+                 finding_text(c->extractable), finding_text(c->sensitive), finding_text(c->usage), finding_text(l->derive));
     (void)printf("    session keys take CKA_COPYABLE: %s; CKA_ALLOWED_MECHANISMS: %s; CKA_WRAP_TEMPLATE: %s\n", l->copyable ? "yes" : "no",
                  l->allowed ? "yes" : "no", l->templates ? "yes" : "no");
     (void)printf("    generic secrets of %zu to %zu bytes\n", l->generic_least, l->generic_most);

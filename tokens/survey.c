@@ -101,10 +101,10 @@ static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *a
     struct kw_snapshot *s = NULL;
     struct kw_rv r = kw_cmk_get(lease, cmk, true, &s);
     if (kw_ok(r) && v->probe) {
-        r = kw_probe(lease, KW_FORMAT_KW, &t->kw);
+        r = kw_probe(lease, KW_FORMAT_KW, KW_DEK_LENGTH_MAX, &t->kw);
     }
     if (kw_ok(r) && v->probe) {
-        r = kw_probe(lease, KW_FORMAT_KWP, &t->kwp);
+        r = kw_probe(lease, KW_FORMAT_KWP, KW_DEK_LENGTH_MAX, &t->kwp);
     }
     if (kw_ok(r) && v->probe) {
         r = kw_capability_limits(lease, &t->limits);
