@@ -10,13 +10,7 @@ static const uint8_t plain[16] = "keyward canary 1";
 /* What the canary holds, as a session object. */
 static void session_template(struct kw_template *t)
 {
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(t, CKA_TOKEN, 0);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 0);
-    kw_template_bool(t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(t);
+    kw_template_session(t, CKK_GENERIC_SECRET, KW_MAY_BE_READ | KW_MAY_LEAVE);
 }
 
 struct wrapping {

@@ -43,15 +43,7 @@ static struct kw_rv judge(struct kw_lease *lease, CK_RV rv, const char *name, en
 /* A session key as a CMK is one: it may wrap and unwrap and nothing else, and never leaves. */
 static void secret_template(struct kw_template *t)
 {
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
-    kw_template_bool(t, CKA_TOKEN, 0);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 1);
-    kw_template_bool(t, CKA_EXTRACTABLE, 0);
-    kw_template_no_usage(t);
-    kw_template_bool(t, CKA_WRAP, 1);
-    kw_template_bool(t, CKA_UNWRAP, 1);
+    kw_template_session(t, CKK_AES, KW_MAY_WRAP | KW_MAY_UNWRAP);
     kw_template_ulong(t, CKA_VALUE_LEN, 32);
 }
 
@@ -264,12 +256,7 @@ static bool takes_generic(struct kw_lease *lease, size_t len)
     static const uint8_t value[KW_DEK_LENGTH_MAX] = {1};
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
+    kw_template_session(&t, CKK_GENERIC_SECRET, KW_MAY_BE_READ | KW_MAY_LEAVE);
     kw_template_bytes(&t, CKA_VALUE, value, len);
     CK_RV rv = lease->call->C_CreateObject(lease->session, t.items, t.count, &key);
     destroy(lease, key);

@@ -202,10 +202,8 @@ static struct kw_rv generate_session_aes(struct kw_lease *lease, unsigned bits, 
 {
     struct kw_template t = {0};
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
-    kw_parcel_aes(&t, true);
+    kw_template_session(&t, CKK_AES, KW_MAY_LEAVE);
     kw_template_ulong(&t, CKA_VALUE_LEN, bits / 8);
-    kw_template_bool(&t, CKA_WRAP, 0);
-    kw_template_bool(&t, CKA_UNWRAP, 0);
     return kw_lease_check(lease, lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, key), "C_GenerateKey");
 }
 

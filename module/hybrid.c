@@ -4,24 +4,11 @@
 
 #include "template.h"
 
-static void aes_template(struct kw_template *t, bool wraps)
-{
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
-    kw_template_bool(t, CKA_TOKEN, 0);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 1);
-    kw_template_bool(t, CKA_EXTRACTABLE, wraps);
-    kw_template_no_usage(t);
-    kw_template_bool(t, CKA_WRAP, wraps);
-    kw_template_bool(t, CKA_UNWRAP, !wraps);
-}
-
 static struct kw_rv generate(struct kw_lease *lease, unsigned bits, bool wraps, CK_OBJECT_HANDLE *out)
 {
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
     struct kw_template t = {0};
-    aes_template(&t, wraps);
+    kw_template_session(&t, CKK_AES, wraps ? KW_MAY_LEAVE | KW_MAY_WRAP : KW_MAY_UNWRAP);
     kw_template_ulong(&t, CKA_VALUE_LEN, bits / 8);
     CK_RV rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, out);
     return kw_lease_check(lease, rv == CKR_OK && *out == CK_INVALID_HANDLE ? CKR_DEVICE_ERROR : rv, "C_GenerateKey");
@@ -64,7 +51,7 @@ struct kw_rv kw_hybrid_open(struct kw_lease *lease, const struct kw_hybrid *h, c
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     CK_OBJECT_CLASS class = 0;
     CK_ATTRIBUTE a = {CKA_CLASS, &class, sizeof class};
-    aes_template(&t, false);
+    kw_template_session(&t, CKK_AES, KW_MAY_UNWRAP);
     memcpy(copy, blob, h->modulus_len);
     CK_RV rv = lease->call->C_UnwrapKey(lease->session, h->oaep, h->rsa, copy, h->modulus_len, t.items, t.count, &key);
     if (is_about_blob(rv)) {

@@ -166,13 +166,7 @@ struct kw_rv kw_origin_begin(struct kw_lease *lease, struct kw_custody_source *o
     CK_MECHANISM mechanism = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 1);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
+    kw_template_session(&t, CKK_GENERIC_SECRET, KW_MAY_LEAVE);
     kw_template_ulong(&t, CKA_VALUE_LEN, KEY_SIZE);
     CK_RV rv = lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, &key);
     struct kw_rv r = kw_lease_check(lease, rv, "C_GenerateKey");

@@ -67,17 +67,6 @@ struct kw_rv kw_parcel_holds(struct kw_lease *lease, CK_OBJECT_HANDLE key, const
     return KW_OK;
 }
 
-void kw_parcel_aes(struct kw_template *t, bool extractable)
-{
-    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(t, CKA_KEY_TYPE, CKK_AES);
-    kw_template_bool(t, CKA_TOKEN, 0);
-    kw_template_bool(t, CKA_PRIVATE, 1);
-    kw_template_bool(t, CKA_SENSITIVE, 1);
-    kw_template_bool(t, CKA_EXTRACTABLE, extractable);
-    kw_template_no_usage(t);
-}
-
 void kw_parcel_rsa(struct kw_template *t, bool extractable)
 {
     kw_template_bool(t, CKA_TOKEN, 0);
@@ -128,9 +117,7 @@ static struct kw_rv generate_aes(struct kw_lease *lease, bool wraps, CK_OBJECT_H
 {
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
     struct kw_template t = {0};
-    kw_parcel_aes(&t, true);
-    kw_template_bool(&t, CKA_WRAP, wraps);
-    kw_template_bool(&t, CKA_UNWRAP, 0);
+    kw_template_session(&t, CKK_AES, wraps ? KW_MAY_LEAVE | KW_MAY_WRAP : KW_MAY_LEAVE);
     kw_template_ulong(&t, CKA_VALUE_LEN, 32);
     return kw_lease_check(lease, lease->call->C_GenerateKey(lease->session, &mechanism, t.items, t.count, out), "C_GenerateKey");
 }
@@ -148,9 +135,7 @@ static struct kw_rv open_first_layer(struct kw_lease *lease, const struct kw_wra
     CK_MECHANISM mechanism = kw_rsa_oaep(CKM_SHA_1, &params);
     const struct kw_wrapped first = {&mechanism, w->key, w->bytes, w->len};
     struct kw_template t = {0};
-    kw_parcel_aes(&t, false);
-    kw_template_bool(&t, CKA_WRAP, 0);
-    kw_template_bool(&t, CKA_UNWRAP, 1);
+    kw_template_session(&t, CKK_AES, KW_MAY_UNWRAP);
     return kw_parcel_unwrap(lease, &first, &t, out);
 }
 

@@ -31,9 +31,7 @@ void kw_parcel_state(struct kw_template *t, const struct kw_parcel_flag *flags, 
 KW_MUST_USE struct kw_rv kw_parcel_holds(struct kw_lease *lease, CK_OBJECT_HANDLE key, const struct kw_parcel_flag *flags,
                                          size_t count, bool *holds);
 
-/* Templates of session keys: a secret AES key without WRAP and UNWRAP, which the caller adds; a private RSA key that only
- * unwraps. `extractable`: it may be wrapped. */
-void kw_parcel_aes(struct kw_template *t, bool extractable);
+/* The template of a session key: a private RSA key that only unwraps. `extractable`: it may be wrapped. */
 void kw_parcel_rsa(struct kw_template *t, bool extractable);
 
 /* Whether the halves belong together: the private one opens what was wrapped to the numbers. */

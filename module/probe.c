@@ -46,16 +46,7 @@ static const struct vector kwp_odd = {kwp_kek, sizeof kwp_kek, kwp_plain, sizeof
 static CK_RV create(struct kw_lease *lease, CK_KEY_TYPE type, const uint8_t *value, size_t len, CK_OBJECT_HANDLE *out)
 {
     struct kw_template t = {0};
-    bool is_kek = type == CKK_AES;
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, type);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 0);
-    kw_template_bool(&t, CKA_EXTRACTABLE, !is_kek);
-    kw_template_no_usage(&t);
-    kw_template_bool(&t, CKA_WRAP, is_kek);
-    kw_template_bool(&t, CKA_UNWRAP, is_kek);
+    kw_template_session(&t, type, type == CKK_AES ? KW_MAY_BE_READ | KW_MAY_WRAP | KW_MAY_UNWRAP : KW_MAY_BE_READ | KW_MAY_LEAVE);
     kw_template_bytes(&t, CKA_VALUE, value, len);
     return lease->call->C_CreateObject(lease->session, t.items, t.count, out);
 }
@@ -79,13 +70,7 @@ static CK_RV open_again(struct kw_lease *lease, struct sample *s, size_t *got)
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     CK_ATTRIBUTE a = {CKA_VALUE, NULL, 0};
     struct kw_template t = {0};
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_ulong(&t, CKA_KEY_TYPE, CKK_GENERIC_SECRET);
-    kw_template_bool(&t, CKA_TOKEN, 0);
-    kw_template_bool(&t, CKA_PRIVATE, 1);
-    kw_template_bool(&t, CKA_SENSITIVE, 0);
-    kw_template_bool(&t, CKA_EXTRACTABLE, 1);
-    kw_template_data_key(&t);
+    kw_template_session(&t, CKK_GENERIC_SECRET, KW_MAY_BE_READ | KW_MAY_LEAVE);
     CK_RV rv = lease->call->C_UnwrapKey(lease->session, &s->mechanism, s->kek, s->blob, s->len, t.items, t.count, &key);
     if (rv == CKR_OK) {
         rv = lease->call->C_GetAttributeValue(lease->session, key, &a, 1);

@@ -44,6 +44,19 @@ void kw_template_no_usage(struct kw_template *t)
     }
 }
 
+void kw_template_session(struct kw_template *t, CK_KEY_TYPE type, unsigned may)
+{
+    kw_template_ulong(t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_ulong(t, CKA_KEY_TYPE, type);
+    kw_template_bool(t, CKA_TOKEN, 0);
+    kw_template_bool(t, CKA_PRIVATE, 1);
+    kw_template_bool(t, CKA_SENSITIVE, (may & KW_MAY_BE_READ) == 0);
+    kw_template_bool(t, CKA_EXTRACTABLE, (may & KW_MAY_LEAVE) != 0);
+    kw_template_no_usage(t);
+    kw_template_bool(t, CKA_WRAP, (may & KW_MAY_WRAP) != 0);
+    kw_template_bool(t, CKA_UNWRAP, (may & KW_MAY_UNWRAP) != 0);
+}
+
 void kw_template_data_key(struct kw_template *t)
 {
     kw_template_no_usage(t);

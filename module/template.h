@@ -31,6 +31,10 @@ void kw_template_bytes(struct kw_template *t, CK_ATTRIBUTE_TYPE type, const void
 /* Every usage bit of a secret key that Keyward never grants, false: ENCRYPT DECRYPT SIGN VERIFY DERIVE. (HSM-FACTS rule 1.) */
 void kw_template_no_usage(struct kw_template *t);
 
+/* Begins the template of a secret session key, every bit stated: private, and what of these it may (or-ed; 0: nothing). */
+enum { KW_MAY_BE_READ = 1 /* CKA_SENSITIVE false */, KW_MAY_LEAVE = 2 /* CKA_EXTRACTABLE */, KW_MAY_WRAP = 4, KW_MAY_UNWRAP = 8 };
+void kw_template_session(struct kw_template *t, CK_KEY_TYPE type, unsigned may);
+
 /* The usage of a data key: none at all. The above, and WRAP and UNWRAP false. */
 void kw_template_data_key(struct kw_template *t);
 

@@ -276,9 +276,7 @@ static struct kw_rv do_session(struct kw_lease *lease, const struct kw_wrapped *
         kw_template_ulong(&t, CKA_KEY_TYPE, CKK_RSA);
         kw_parcel_rsa(&t, s->extractable);
     } else {
-        kw_parcel_aes(&t, s->extractable);
-        kw_template_bool(&t, CKA_WRAP, 1);
-        kw_template_bool(&t, CKA_UNWRAP, 0);
+        kw_template_session(&t, CKK_AES, s->extractable ? KW_MAY_LEAVE | KW_MAY_WRAP : KW_MAY_WRAP);
     }
     return kw_parcel_unwrap(lease, w, &t, &s->key);
 }

@@ -32,6 +32,36 @@ static void a_data_key_has_no_usage(void)
     }
 }
 
+static bool has(const struct kw_template *t, CK_ATTRIBUTE_TYPE type, CK_BBOOL value)
+{
+    unsigned n = 0;
+    bool same = false;
+    for (CK_ULONG i = 0; i < t->count; i++) {
+        if (t->items[i].type == type) {
+            n++;
+            same = *(const CK_BBOOL *)t->items[i].pValue == value;
+        }
+    }
+    return n == 1 && same;
+}
+
+static void a_session_key_may_what_was_said_and_nothing_else(void)
+{
+    static const CK_ATTRIBUTE_TYPE never[] = {CKA_TOKEN, CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_DERIVE};
+    for (unsigned may = 0; may < 16; may++) {
+        struct kw_template t = {0};
+        kw_template_session(&t, CKK_AES, may);
+        for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+            CU_ASSERT(has(&t, never[i], CK_FALSE));
+        }
+        CU_ASSERT(has(&t, CKA_PRIVATE, CK_TRUE));
+        CU_ASSERT(has(&t, CKA_SENSITIVE, (may & KW_MAY_BE_READ) != 0 ? CK_FALSE : CK_TRUE));
+        CU_ASSERT(has(&t, CKA_EXTRACTABLE, (may & KW_MAY_LEAVE) != 0 ? CK_TRUE : CK_FALSE));
+        CU_ASSERT(has(&t, CKA_WRAP, (may & KW_MAY_WRAP) != 0 ? CK_TRUE : CK_FALSE));
+        CU_ASSERT(has(&t, CKA_UNWRAP, (may & KW_MAY_UNWRAP) != 0 ? CK_TRUE : CK_FALSE));
+    }
+}
+
 static void one_too_many_is_not_sent(void)
 {
     struct kw_template t = {0};
@@ -47,6 +77,7 @@ int main(void)
     static CU_TestInfo tests[] = {
         {"attributes come in order with their values", attributes_come_in_order_with_their_values},
         {"a data key has no usage", a_data_key_has_no_usage},
+        {"a session key may what was said and nothing else", a_session_key_may_what_was_said_and_nothing_else},
         {"one too many is not sent", one_too_many_is_not_sent},
         CU_TEST_INFO_NULL,
     };
