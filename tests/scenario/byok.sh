@@ -1,6 +1,7 @@
 #!/bin/bash
 # Bring your own key: transport-key, export-blob and import, with one token and with two; and every kind of bad file.
 . "$(dirname "$0")/setup.sh"
+premade_keys
 make_token eu-1
 make_token eu-2
 {

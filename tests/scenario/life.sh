@@ -2,6 +2,7 @@
 # Sourced after setup.sh by the scenarios of a key's life: the slot `one` on one token, the slot `two` on two.
 # shellcheck disable=SC2154 # setup.sh sets them
 witness=$build/tests/fault/witness
+premade_keys
 for token in eu-1 eu-2 eu-3; do
     make_token $token
 done

@@ -36,6 +36,16 @@ token_section() {
     printf '[token %s]\nuri = pkcs11:token=%s?module-path=%s\n    &pin-source=file:%s/%s.pin\n' "$1" "$1" "$vendor" "$work" "$1"
 }
 
+# premade_keys: from here on `keyward` gets its RSA key pairs from tests/fixture/premade.c, not after seconds of looking for primes.
+premade_keys() {
+    mkdir "$work/premade"
+    # shellcheck disable=SC2016 # for the script
+    printf '#!/bin/sh\nLD_PRELOAD=%s${LD_PRELOAD:+:$LD_PRELOAD} exec %s "$@"\n' "$build/tests/fixture/premade.so" "$build/tokens/keyward" >"$work/premade/keyward"
+    chmod 700 "$work/premade/keyward"
+    PATH=$work/premade:$PATH
+    export KW_PREMADE=$work/tokens/premade
+}
+
 # tool SLOT ARGUMENT...: pkcs11-tool on Keyward's slot of that name, logged in.
 tool() {
     local slot=$1
