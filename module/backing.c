@@ -161,14 +161,15 @@ static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST 
                                    CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
 {
     pthread_mutex_lock(&b->lock);
-    unsigned tries = b->failures == 0 ? CONNECT_TRIES : RETURN_TRIES;
+    const bool first = b->failures == 0;
+    const unsigned tries = first ? CONNECT_TRIES : RETURN_TRIES;
     pthread_mutex_unlock(&b->lock);
     for (unsigned i = 1;; i++) {
         CK_RV rv = find_token(b, *f, slot, info);
         if (rv != CKR_TOKEN_NOT_PRESENT) {
             return rv;
         }
-        if (i >= tries || !kw_vendor_may_restart(b->vendor)) {
+        if (i >= tries || !kw_vendor_may_restart(b->vendor, first)) {
             return rv;
         }
         kw_vendor_leave(b->vendor);

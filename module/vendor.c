@@ -306,10 +306,10 @@ void kw_vendor_connected(struct kw_vendor *v)
     pthread_mutex_unlock(&v->lock);
 }
 
-bool kw_vendor_may_restart(struct kw_vendor *v)
+bool kw_vendor_may_restart(struct kw_vendor *v, bool first)
 {
     pthread_mutex_lock(&v->lock);
-    bool may = v->connections == 0 || kw_clock_since(&v->since) < START_MS;
+    bool may = v->connections == 0 || (first && kw_clock_since(&v->since) < START_MS);
     pthread_mutex_unlock(&v->lock);
     return may;
 }

@@ -30,9 +30,10 @@ KW_MUST_USE struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long 
 /* One more backing token is connected in the present epoch. */
 void kw_vendor_connected(struct kw_vendor *v);
 
-/* Whether ending the present epoch to look for a missing token is worth it: no token is connected in it, or it began less than two
- * seconds ago (SoftHSM misses tokens when several processes start at once, and only a new epoch finds them). */
-bool kw_vendor_may_restart(struct kw_vendor *v);
+/* Whether ending the present epoch to look for a missing token is worth it: no token is connected in it; or it is looked for the `first` time
+ * and the epoch began less than two seconds ago (SoftHSM misses tokens when several processes start at once, and only a new epoch finds
+ * them). A token that was missing before is not worth the connections of the others. */
+bool kw_vendor_may_restart(struct kw_vendor *v, bool first);
 
 /* C_Finalize of Keyward: ends the epoch of every vendor module that Keyward initialised. */
 void kw_vendor_end_all(void);

@@ -58,36 +58,51 @@ static int by_size(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y ? 1 : 0;
 }
 
-/* Median and 99th percentile of many unwraps. */
-static void measure(double out[2])
+/* Median and 99th percentile of many unwraps: on the clock, which other programs on the machine lengthen, and in processor time. */
+struct spread {
+    double median;
+    double p99;
+    double cpu_p99;
+};
+
+static double cpu_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static struct spread measure(void)
 {
     static double took[MANY];
+    static double cpu[MANY];
     for (size_t i = 0; i < MANY; i++) {
         double start = scandal_ms();
+        double begun = cpu_ms();
         CK_RV rv = teller_unwrap();
+        cpu[i] = cpu_ms() - begun;
         took[i] = scandal_ms() - start;
         CHECK_RV(rv, CKR_OK, "each call is served");
     }
     qsort(took, MANY, sizeof took[0], by_size);
-    out[0] = took[MANY / 2];
-    out[1] = took[MANY - MANY / 100 - 1];
+    qsort(cpu, MANY, sizeof cpu[0], by_size);
+    return (struct spread){took[MANY / 2], took[MANY - MANY / 100 - 1], cpu[MANY - MANY / 100 - 1]};
 }
 
 static void failover_is_quick(void)
 {
-    double before[2];
-    double down[2];
     teller_begin("pair");
     (void)count_on("eu-1", FAULTY_ANY); /* looking at each call costs the same before and after */
-    measure(before);
+    struct spread before = measure();
     scandal_clear(teller_control);
     (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_ANY, .act = FAULTY_VANISH, .token = "eu-1"});
     double start = scandal_ms();
     CHECK_RV(teller_unwrap(), CKR_OK, "7: the call that meets the outage is served by the other token");
     double first = scandal_ms() - start;
-    measure(down);
-    (void)printf("\n    # unwrap: healthy median %.3f p99 %.3f ms; the call that met the outage %.1f ms; then median %.3f p99 %.3f ms\n",
-                 before[0], before[1], first, down[0], down[1]);
+    struct spread down = measure();
+    (void)printf("\n    # unwrap: healthy median %.3f p99 %.3f ms (%.3f of processor time); the call that met the outage %.1f ms;\n"
+                 "    # then median %.3f p99 %.3f ms (%.3f of processor time)\n",
+                 before.median, before.p99, before.cpu_p99, first, down.median, down.p99, down.cpu_p99);
     CHECK(first < 5000, "the call that meets the outage is answered within 5 s");
     teller_end();
 }
