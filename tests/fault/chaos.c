@@ -1,22 +1,25 @@
 /*
- * chaos.c: a broker's calls for a long time.
+ * chaos.c: a broker's calls for a long time, with faults at random.
  *
- *   chaos calls N [SEED]    N calls, one in 200 with a fault taken at random from the return codes and lies of the table
- *   chaos soak N            N unwraps without a fault, in the steps of 100000: the memory of the process; then the same calls on
- *                           SoftHSM without Keyward
+ *   chaos N [SEED [ONE_IN]]      N calls; one in ONE_IN (40) meets a fault
  *
- * Status 1 for a wrong key, for an end beyond the bound, and for a token that is not served again within a second.
+ * A fault is armed where it will be met: at a call that the next step really makes into its token. Which those are is learned first, for each step
+ * and for each way that the step may have to go: nothing is amiss, or the sessions are lost, the login, the handles, the token
+ * for some calls, the module answers an outage, the library is started anew. What goes amiss is caused, and the fault lies on the way back. A
+ * few faults lurk where Keyward reads the master key anew, about once a second, until they are met.
+ * The faults are the return codes of errors.def and the lies of steps.c. Prints armed and met of each kind. Status 1 for a
+ * wrong key, for an end beyond the bound, for a token that is not served again within a second after the fault, and when
+ * one fault in ten was not met.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "front.h"
 #include "steps.h"
 
-enum { ONE_IN = 200, WARM = 7 /* of targets: what is called when all is well */, BOUND_MS = 6000, BACK_MS = 1000, STRIDE = 100000 };
+enum { ONE_IN = 40, BOUND_MS = 6000, BACK_MS = 1000, HANG_S = 60, LESSONS = 3, LURK_ONE_IN = 200, LURK_MS = 3000, REREAD_MS = 1100, LURK_LEAST = 50000 };
 
 static unsigned long long state;
 
@@ -26,220 +29,373 @@ static unsigned long pick(unsigned long below)
     return (unsigned long)(state >> 33) % below;
 }
 
+/* The ways of a step, and what is done so that it has to go there. */
+enum way { WARM, LOST, LOGGED_OUT, RENUMBERED, VANISHED, OUTAGE, ANEW, REREAD, WAYS, DRAWN = REREAD };
+
+static const struct {
+    const char *name;
+    enum faulty_act act;
+    CK_ULONG value;
+    unsigned long times; /* 0: nothing is caused */
+} ways[WAYS] = {
+    [WARM] = {"nothing is amiss", FAULTY_CODE, 0, 0},
+    [LOST] = {"sessions lost", FAULTY_DROP, 0, 1},
+    [LOGGED_OUT] = {"logged out", FAULTY_LOGOUT, 0, 1},
+    [RENUMBERED] = {"handles renumbered", FAULTY_RENUMBER, 0, 1},
+    [VANISHED] = {"token gone for 3 calls", FAULTY_VANISH, 0, 3},
+    [OUTAGE] = {"an outage, the module restarted", FAULTY_CODE, CKR_DEVICE_ERROR, 1},
+    [ANEW] = {"the library started anew", FAULTY_CODE, 0, 0},
+    [REREAD] = {"the key read anew", FAULTY_CODE, 0, 0},
+};
+
+/* Calls of each function that a step makes at least. */
+static unsigned long profile[STEPS][WAYS][FAULTY_FUNCTIONS];
+
+/* Kinds of faults: three with a code, and the lies. */
+enum kind { ONCE, FOR_EVER, THOUGH_DONE, CODE_KINDS, KINDS = CODE_KINDS + LIES };
+static const char *const code_kinds[CODE_KINDS] = {"code, once", "code, from then on", "code, though it was done"};
+
+struct score {
+    unsigned long armed, met, served;
+};
+
 static struct {
-    unsigned long calls, faults, met, wrong, slow, stuck, failed;
+    unsigned long calls, wrong, slow, stuck, failed;
     double longest, back;
+    struct score all, kinds[KINDS], ways[WAYS];
+    bool codes[256];
 } tally;
 
-static const enum faulty_function targets[] = {
-    FAULTY_C_WrapKey,      FAULTY_C_UnwrapKey,         FAULTY_C_CreateObject, FAULTY_C_GetAttributeValue, FAULTY_C_DestroyObject,
-    FAULTY_C_GenerateKey,  FAULTY_C_GenerateRandom,    FAULTY_C_FindObjects,  FAULTY_C_FindObjectsInit,   FAULTY_C_OpenSession,
-    FAULTY_C_GetTokenInfo, FAULTY_C_GetSlotList,       FAULTY_C_Login,        FAULTY_C_CloseSession,      FAULTY_C_FindObjectsFinal,
-    FAULTY_C_Initialize,   FAULTY_C_GetSessionInfo};
+/* A fault, and where it lies. */
+struct plan {
+    size_t step;
+    enum way way;
+    enum kind kind;
+    size_t code; /* in scandal_codes */
+    struct scandal fault;
+};
 
-/* A fault at random. A PIN is never refused: it would be sent no more. */
-static struct scandal any_fault(void)
+/* Whether the broker has its session and the master key's handle. It keeps them over everything but its own C_Finalize. */
+static bool entered;
+
+static CK_RV go(size_t step, enum way way, bool *wrong)
 {
-    unsigned long among = pick(4) == 0 ? sizeof targets / sizeof targets[0] : WARM;
-    struct scandal s = {.function = targets[pick(among)], .skip = pick(3) == 0 ? pick(3) : 0, .times = pick(2)};
-    if (pick(3) == 0) {
-        const struct lie *l = &lies[pick(LIES)];
-        s.function = l->function == FAULTY_ANY ? s.function : l->function;
-        s.act = l->act;
-        s.value = l->value;
-        s.times = l->always_only ? 0 : s.times;
-        return s;
+    CK_RV rv = CKR_OK;
+    if (way == ANEW) {
+        (void)steps_world->calls->C_Finalize(NULL);
+        entered = false;
     }
-    s.act = pick(4) == 0 ? FAULTY_LATE : FAULTY_CODE;
-    do {
-        s.value = scandal_codes[pick(scandal_code_count)];
-    } while (s.value == CKR_OK || (s.function == FAULTY_C_Login && s.value == CKR_PIN_INCORRECT));
-    return s;
+    if (!entered) {
+        rv = steps_enter(wrong);
+        entered = rv == CKR_OK;
+    }
+    return rv == CKR_OK ? steps[step].run(wrong) : rv;
 }
 
-static void describe(const struct scandal *s, const char *what, CK_RV rv)
+static void cause(enum way way)
 {
-    (void)printf("call %lu: %s (0x%lx); %s act %d value 0x%lx skip %lu times %lu\n", tally.calls, what, rv, scandal_name(s->function),
-                 (int)s->act, s->value, s->skip, s->times);
-    (void)fflush(stdout);
-}
-
-static void one_call(void)
-{
-    static struct scandal fault;
-    const struct step *s = &steps[STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM)];
-    const struct faulty_rule *rule = NULL;
-    bool wrong = false;
-    if (pick(ONE_IN) == 0) {
-        fault = any_fault();
-        rule = scandal_arm(steps_control, &fault);
-        if (pick(4) == 0) { /* so that the way back is walked, on which the fault then lies */
-            (void)scandal_arm(steps_control, &(struct scandal){.function = FAULTY_ANY, .act = pick(2) == 0 ? FAULTY_DROP : FAULTY_RENUMBER, .times = 1});
-        }
-        tally.faults++;
-    }
-    double start = scandal_ms();
-    CK_RV rv = s->run(&wrong);
-    double took = scandal_ms() - start;
-    tally.calls++;
-    tally.failed += rv != CKR_OK;
-    tally.longest = took > tally.longest ? took : tally.longest;
-    if (rule != NULL) {
-        tally.met += atomic_load(&rule->acted) > 0;
-        scandal_clear(steps_control);
-        start = scandal_ms();
-        while (!wrong && rv != CKR_OK && scandal_ms() - start < BACK_MS) {
-            rv = s->run(&wrong);
-        }
-        double back = scandal_ms() - start;
-        tally.back = back > tally.back ? back : tally.back;
-    }
-    if (wrong || rv != CKR_OK || took > BOUND_MS) {
-        describe(&fault, wrong ? "A WRONG KEY" : rv != CKR_OK ? "not served" : "beyond the bound", rv);
-        tally.wrong += wrong;
-        tally.stuck += rv != CKR_OK;
-        tally.slow += took > BOUND_MS;
+    if (ways[way].times > 0) {
+        (void)scandal_arm(steps_control, &(struct scandal){FAULTY_ANY, ways[way].act, ways[way].value, 0, ways[way].times, NULL});
     }
 }
 
-static int run_calls(unsigned long n, unsigned long seed)
+/* One undisturbed step. False when it does not succeed, if not the first time then the second. */
+static bool listen(size_t step, enum way way, unsigned long calls[FAULTY_FUNCTIONS])
 {
     bool wrong = false;
-    state = seed;
-    if (steps_enter(&wrong) != CKR_OK) {
-        return 1;
+    if (steps[step].run(&wrong) != CKR_OK) {
+        return false;
     }
-    double start = scandal_ms();
-    for (unsigned long i = 0; i < n; i++) {
-        one_call();
+    if (way == REREAD) {
+        (void)usleep(REREAD_MS * 1000);
     }
-    (void)printf("%lu calls in %.0f s, seed %lu: %lu faults armed, %lu met, %lu calls failed; %lu wrong keys, %lu not served within %d ms, "
-                 "%lu beyond %d ms; the longest call %.0f ms, the longest way back %.0f ms\n",
-                 tally.calls, (scandal_ms() - start) / 1000, seed, tally.faults, tally.met, tally.failed, tally.wrong, tally.stuck, BACK_MS,
-                 tally.slow, BOUND_MS, tally.longest, tally.back);
-    return tally.wrong + tally.stuck + tally.slow == 0 ? 0 : 1;
+    for (size_t f = 0; f < FAULTY_FUNCTIONS; f++) {
+        atomic_store(&steps_control->calls[f], 0);
+    }
+    cause(way);
+    CK_RV rv = go(step, way, &wrong);
+    for (size_t f = 0; f < FAULTY_FUNCTIONS; f++) {
+        calls[f] = atomic_load(&steps_control->calls[f]);
+    }
+    scandal_clear(steps_control);
+    return !wrong && (rv == CKR_OK || steps[step].run(&wrong) == CKR_OK);
 }
 
-/* soak */
-
-static long resident_kb(void)
+static bool learn_one(size_t step, enum way way)
 {
-    long size = 0;
-    long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f == NULL || fscanf(f, "%ld %ld", &size, &pages) != 2) {
-        pages = 0;
-    }
-    if (f != NULL) {
-        (void)fclose(f);
-    }
-    return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-/* n times `call`, with the memory at the beginning, when it is warm, and at the end. */
-static bool grow(const char *name, unsigned long n, bool (*call)(void))
-{
-    long warm = 0;
-    double start = scandal_ms();
-    for (unsigned long i = 0; i < n; i++) {
-        if (!call()) {
-            (void)printf("%s: call %lu does not go well\n", name, i);
+    unsigned long *known = profile[step][way];
+    for (int i = 0; i < (way == REREAD ? 1 : LESSONS); i++) {
+        unsigned long calls[FAULTY_FUNCTIONS];
+        if (!listen(step, way, calls)) {
+            (void)printf("%s, %s: does not work\n", steps[step].name, ways[way].name);
             return false;
         }
-        warm = i == 1000 ? resident_kb() : warm;
-        if ((i + 1) % STRIDE == 0 || i + 1 == n) {
-            (void)printf("%-8s %10lu calls %8.0f s   resident %8ld KiB, %+8ld KiB, %.1f bytes a call\n", name, i + 1,
-                         (scandal_ms() - start) / 1000, resident_kb(), resident_kb() - warm,
-                         (double)(resident_kb() - warm) * 1024 / (double)(i + 1));
-            (void)fflush(stdout);
+        for (size_t f = 0; f < FAULTY_FUNCTIONS; f++) {
+            known[f] = i == 0 || calls[f] < known[f] ? calls[f] : known[f];
         }
     }
     return true;
 }
 
-static bool call_keyward(void)
+static bool learn(unsigned long n)
 {
-    bool wrong = false;
-    return steps[STEPS_FIRST_WARM + 2].run(&wrong) == CKR_OK && !wrong;
-}
-
-/* What Keyward asks of SoftHSM for one unwrap, without Keyward. */
-static CK_FUNCTION_LIST *bare;
-static CK_SESSION_HANDLE bare_session;
-static CK_OBJECT_HANDLE bare_cmk;
-static CK_BYTE bare_blob[40];
-
-static CK_RV make_bare_key(CK_OBJECT_HANDLE *key)
-{
-    struct form t = {0};
-    static const uint8_t value[32] = {1};
-    form_secret(&t, CKK_AES);
-    form_bool(&t, CKA_TOKEN, false);
-    form_bool(&t, CKA_PRIVATE, true);
-    form_readable(&t);
-    form_bytes(&t, CKA_VALUE, value, sizeof value);
-    return bare->C_CreateObject(bare_session, t.a, t.count, key);
-}
-
-static bool open_bare(void)
-{
-    CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
-    CK_SLOT_ID slots[4];
-    CK_ULONG count = 4;
-    CK_UTF8CHAR pin[] = FIXTURE_PIN;
-    CK_OBJECT_HANDLE key = 0;
-    CK_ULONG len = sizeof bare_blob;
-    struct form t = {0};
-    form_bytes(&t, CKA_LABEL, "faulty", 6);
-    bare = front_load(FRONT_SOFTHSM);
-    return bare != NULL && bare->C_Initialize(&args) == CKR_OK && bare->C_GetSlotList(CK_TRUE, slots, &count) == CKR_OK &&
-           bare->C_OpenSession(slots[0], CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &bare_session) == CKR_OK &&
-           bare->C_Login(bare_session, CKU_USER, pin, sizeof pin - 1) == CKR_OK && bare->C_FindObjectsInit(bare_session, t.a, t.count) == CKR_OK &&
-           bare->C_FindObjects(bare_session, &bare_cmk, 1, &count) == CKR_OK && count == 1 && bare->C_FindObjectsFinal(bare_session) == CKR_OK &&
-           make_bare_key(&key) == CKR_OK &&
-           bare->C_WrapKey(bare_session, caller_mechanism(CKM_AES_KEY_WRAP), bare_cmk, key, bare_blob, &len) == CKR_OK && len == sizeof bare_blob;
-}
-
-static bool call_bare(void)
-{
-    CK_OBJECT_HANDLE key = 0;
-    uint8_t value[32];
-    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof value};
-    struct form t = {0};
-    form_secret(&t, CKK_AES);
-    form_bool(&t, CKA_TOKEN, false);
-    form_bool(&t, CKA_PRIVATE, true);
-    form_readable(&t);
-    return bare->C_UnwrapKey(bare_session, caller_mechanism(CKM_AES_KEY_WRAP), bare_cmk, bare_blob, sizeof bare_blob, t.a, t.count, &key) == CKR_OK &&
-           bare->C_GetAttributeValue(bare_session, key, &a, 1) == CKR_OK && bare->C_DestroyObject(bare_session, key) == CKR_OK;
-}
-
-static int run_soak(unsigned long n)
-{
-    int status = 0;
-    (void)fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        _exit(open_bare() && grow("SoftHSM", n, call_bare) ? 0 : 1);
+    bool good = true;
+    for (size_t s = STEPS_FIRST_WARM; s < STEPS; s++) {
+        for (enum way w = 0; w < DRAWN; w++) {
+            good = learn_one(s, w) && good;
+        }
+        good = (n < LURK_LEAST || learn_one(s, REREAD)) && good;
     }
-    bool good = pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    return good;
+}
+
+/* Whether a function can lie like this. A PIN is never refused: it would be sent no more. */
+static bool fits(const struct plan *p, enum faulty_function f)
+{
+    if (p->kind >= CODE_KINDS) {
+        const struct lie *l = &lies[p->kind - CODE_KINDS];
+        return l->function == FAULTY_ANY || l->function == f;
+    }
+    return f != FAULTY_C_Login || p->fault.value != CKR_PIN_INCORRECT;
+}
+
+/* A function that the step calls and that can do this; FAULTY_ANY when there is none. */
+static enum faulty_function any_function(const struct plan *p)
+{
+    enum faulty_function fitting[FAULTY_FUNCTIONS];
+    size_t count = 0;
+    for (unsigned f = 0; f < FAULTY_FUNCTIONS; f++) {
+        if (profile[p->step][p->way][f] > 0 && fits(p, (enum faulty_function)f)) {
+            fitting[count++] = (enum faulty_function)f;
+        }
+    }
+    return count == 0 ? FAULTY_ANY : fitting[pick(count)];
+}
+
+/* What to do wrong: half of it a code, each in one of three ways; half a lie. */
+static void draw_kind(struct plan *p)
+{
+    if (pick(2) == 0) {
+        p->kind = (enum kind)pick(CODE_KINDS);
+        do {
+            p->code = pick(scandal_code_count);
+        } while (scandal_codes[p->code] == CKR_OK);
+        p->fault = (struct scandal){.act = p->kind == THOUGH_DONE ? FAULTY_LATE : FAULTY_CODE,
+                                    .value = scandal_codes[p->code],
+                                    .times = p->kind == FOR_EVER ? 0 : 1};
+    } else {
+        const struct lie *l = &lies[pick(LIES)];
+        p->kind = (enum kind)(CODE_KINDS + (l - lies));
+        p->fault = (struct scandal){.act = l->act, .value = l->value, .times = l->always_only ? 0 : pick(2)};
+    }
+}
+
+/* A fault and a place for it. */
+static struct plan draw(bool lurks)
+{
+    struct plan p = {0};
+    draw_kind(&p);
+    do {
+        p.step = STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM);
+        p.way = lurks ? REREAD : (enum way)pick(DRAWN);
+        p.fault.function = any_function(&p);
+        if (lurks && p.fault.function == FAULTY_ANY) {
+            draw_kind(&p); /* this one fits nothing there */
+        }
+    } while (p.fault.function == FAULTY_ANY);
+    p.fault.skip = pick(profile[p.step][p.way][p.fault.function]);
+    return p;
+}
+
+/* For the one who looks into it; a hang ends the run. */
+static char at_hand[256];
+
+static void describe(const struct plan *p)
+{
+    const struct scandal *f = &p->fault;
+    (void)snprintf(at_hand, sizeof at_hand, "call %lu, %s, %s: %s, call %lu of %s, value 0x%lx, %s", tally.calls, steps[p->step].name,
+                   ways[p->way].name, p->kind < CODE_KINDS ? code_kinds[p->kind] : lies[p->kind - CODE_KINDS].name, f->skip + 1,
+                   scandal_name(f->function), f->value, f->times == 0 ? "from then on" : "once");
+}
+
+static void on_hang(int number)
+{
+    static const char what[] = ": HANGS\n";
+    (void)number;
+    (void)!write(STDOUT_FILENO, at_hand, strlen(at_hand));
+    (void)!write(STDOUT_FILENO, what, sizeof what - 1);
+    _exit(1);
+}
+
+static void complain(const char *what, CK_RV rv)
+{
+    (void)printf("%s: %s (0x%lx)\n", at_hand, what, rv);
+    (void)fflush(stdout);
+}
+
+static CK_RV timed(size_t step, enum way way, bool *wrong)
+{
+    double start = scandal_ms();
+    CK_RV rv = go(step, way, wrong);
+    double took = scandal_ms() - start;
+    tally.calls++;
+    tally.failed += rv != CKR_OK;
+    tally.longest = took > tally.longest ? took : tally.longest;
+    if (took > BOUND_MS) {
+        complain("beyond the bound", rv);
+        tally.slow++;
+    }
+    if (*wrong) {
+        complain("A WRONG KEY", rv);
+        tally.wrong++;
+        *wrong = false;
+    }
+    return rv;
+}
+
+/* The fault is gone. A caller whose login failed logs in once more. */
+static void come_back(const struct plan *p)
+{
     bool wrong = false;
-    return good && steps_enter(&wrong) == CKR_OK && grow("Keyward", n, call_keyward) ? 0 : 1;
+    double start = scandal_ms();
+    CK_RV rv = go(p->step, WARM, &wrong);
+    while (rv != CKR_OK && !wrong && scandal_ms() - start < BACK_MS) {
+        rv = go(p->step, WARM, &wrong);
+    }
+    double took = scandal_ms() - start;
+    tally.back = took > tally.back ? took : tally.back;
+    if (rv != CKR_OK || wrong) {
+        complain(wrong ? "A WRONG KEY AFTERWARDS" : "not served though the fault is gone", rv);
+        tally.wrong += wrong;
+        tally.stuck++;
+        (void)go(p->step, ANEW, &wrong);
+    }
+}
+
+static void note(struct score *s, bool met, bool served)
+{
+    s->armed++;
+    s->met += met;
+    s->served += met && served;
+}
+
+static void settle(const struct plan *p, bool met, bool served)
+{
+    scandal_clear(steps_control);
+    come_back(p);
+    (void)alarm(0);
+    note(&tally.all, met, served);
+    note(&tally.kinds[p->kind], met, served);
+    note(&tally.ways[p->way], met, served);
+    tally.codes[p->code] |= met && p->kind < CODE_KINDS;
+}
+
+/* A fault that goes on is met by up to three calls more. */
+static void disturbed(void)
+{
+    const struct plan p = draw(false);
+    bool wrong = false;
+    describe(&p);
+    (void)alarm(HANG_S);
+    const struct faulty_rule *rule = scandal_arm(steps_control, &p.fault);
+    cause(p.way);
+    bool served = timed(p.step, p.way, &wrong) == CKR_OK;
+    for (unsigned long more = p.fault.times == 0 ? pick(4) : 0; more > 0; more--) {
+        (void)timed(STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM), WARM, &wrong);
+    }
+    settle(&p, atomic_load(&rule->acted) > 0, served);
+}
+
+/* A fault that waits for the next reading of the key. */
+static void lurking(void)
+{
+    const struct plan p = draw(true);
+    double start = scandal_ms();
+    bool wrong = false;
+    CK_RV rv = CKR_OK;
+    describe(&p);
+    (void)alarm(HANG_S);
+    const struct faulty_rule *rule = scandal_arm(steps_control, &p.fault);
+    while (atomic_load(&rule->acted) == 0 && scandal_ms() - start < LURK_MS) {
+        rv = timed(STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM), WARM, &wrong);
+    }
+    settle(&p, atomic_load(&rule->acted) > 0, rv == CKR_OK);
+}
+
+static void quiet(void)
+{
+    bool wrong = false;
+    (void)snprintf(at_hand, sizeof at_hand, "call %lu, without a fault", tally.calls);
+    CK_RV rv = timed(STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM), WARM, &wrong);
+    if (rv != CKR_OK) {
+        complain("not served", rv);
+        tally.stuck++;
+    }
+}
+
+static void print_score(const char *name, enum faulty_function f, const struct score *s)
+{
+    (void)printf("  %-32s %-20s %7lu armed %7lu met %7lu of them served all the same\n", name, f == FAULTY_ANY ? "" : scandal_name(f), s->armed, s->met,
+                 s->served);
+}
+
+static void report(unsigned long seed, double start)
+{
+    unsigned long codes = 0;
+    for (size_t i = 0; i < scandal_code_count; i++) {
+        codes += tally.codes[i];
+    }
+    for (size_t k = 0; k < CODE_KINDS; k++) {
+        print_score(code_kinds[k], FAULTY_ANY, &tally.kinds[k]);
+    }
+    for (size_t k = 0; k < LIES; k++) {
+        print_score(lies[k].name, lies[k].function, &tally.kinds[CODE_KINDS + k]);
+    }
+    for (enum way w = 0; w < WAYS; w++) {
+        print_score(ways[w].name, FAULTY_ANY, &tally.ways[w]);
+    }
+    (void)printf("%lu calls in %.0f s, seed %lu: %lu faults armed, %lu met, %lu of %zu codes; %lu calls failed; %lu wrong keys, %lu not served within "
+                 "%d ms of the end of the fault, %lu beyond %d ms; the longest call %.0f ms, the longest way back %.0f ms\n",
+                 tally.calls, (scandal_ms() - start) / 1000, seed, tally.all.armed, tally.all.met, codes, scandal_code_count - 1, tally.failed,
+                 tally.wrong, tally.stuck, BACK_MS, tally.slow, BOUND_MS, tally.longest, tally.back);
+}
+
+static int run_calls(unsigned long n, unsigned long seed, unsigned long one_in)
+{
+    bool wrong = false;
+    state = seed;
+    if (go(STEPS_FIRST_WARM, ANEW, &wrong) != CKR_OK || !learn(n)) {
+        return 1;
+    }
+    (void)signal(SIGALRM, on_hang);
+    double start = scandal_ms();
+    while (tally.calls < n) {
+        if (pick(one_in) != 0) {
+            quiet();
+        } else if (n >= LURK_LEAST && pick(LURK_ONE_IN) == 0) {
+            lurking();
+        } else {
+            disturbed();
+        }
+    }
+    report(seed, start);
+    bool found = tally.all.met * 10 >= tally.all.armed * 9 && tally.all.met > 0;
+    return found && tally.wrong + tally.stuck + tally.slow == 0 ? 0 : 1;
 }
 
 int main(int argc, char **argv)
 {
-    unsigned long n = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-    bool soak = argc == 3 && strcmp(argv[1], "soak") == 0;
-    if (n == 0 || (!soak && strcmp(argv[1], "calls") != 0)) {
-        (void)fputs("usage: chaos calls N [SEED] | chaos soak N\n", stderr);
+    unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    unsigned long one_in = argc > 3 ? strtoul(argv[3], NULL, 10) : ONE_IN;
+    if (n == 0 || one_in == 0) {
+        (void)fputs("usage: chaos N [SEED [ONE_IN]]\n", stderr);
         return 2;
     }
     if (!steps_start()) {
         (void)fputs("chaos: the world cannot be built\n", stderr);
         return 1;
     }
-    int status = soak ? run_soak(n) : run_calls(n, argc > 3 ? strtoul(argv[3], NULL, 10) : 1);
+    int status = run_calls(n, argc > 2 ? strtoul(argv[2], NULL, 10) : 1, one_in);
     (void)steps_world->calls->C_Finalize(NULL);
     fixture_stop(steps_world);
     return status;

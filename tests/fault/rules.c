@@ -138,7 +138,8 @@ bool rules_vanished(CK_SLOT_ID slot)
 {
     for (size_t i = 0; i < FAULTY_RULES; i++) {
         const struct faulty_rule *r = &control->rules[i];
-        if (atomic_load(&r->armed) != 0 && r->act == FAULTY_VANISH && (r->token[0] == '\0' || has_label(slot, r->token))) {
+        bool over = r->times != 0 && atomic_load(&r->acted) >= r->times;
+        if (atomic_load(&r->armed) != 0 && r->act == FAULTY_VANISH && !over && (r->token[0] == '\0' || has_label(slot, r->token))) {
             return true;
         }
     }

@@ -221,6 +221,8 @@ const struct lie lies[] = {
     {"handle 0", FAULTY_C_OpenSession, FAULTY_ZERO, 0, false},
     {"another key", FAULTY_C_FindObjects, FAULTY_OTHER, 0, false},
     {"another key", FAULTY_C_UnwrapKey, FAULTY_OTHER, 0, false},
+    {"PIN locked", FAULTY_C_GetTokenInfo, FAULTY_FLAGS, CKF_USER_PIN_LOCKED, false},
+    {"last try of the PIN", FAULTY_C_GetTokenInfo, FAULTY_FLAGS, CKF_USER_PIN_FINAL_TRY, false},
     {"no session", FAULTY_C_OpenSession, FAULTY_LIMIT, 0, true},
 };
 _Static_assert(sizeof lies / sizeof lies[0] == LIES, "steps.h counts them");
