@@ -10,6 +10,7 @@
 #define KW_BACKING_H
 
 #include <stdint.h>
+#include <time.h>
 
 #include "config.h"
 #include "secret.h"
@@ -24,6 +25,7 @@ struct kw_proof {
     bool any_length;             /* a length that is no multiple of 8 comes back exactly */
     size_t most;                 /* bytes of the longest key that was wrapped and came back */
     bool measured;               /* and no longer one of those that Keyward allows does */
+    struct timespec again;       /* OAEP that the token cannot do: when it is tried again */
 };
 
 /* Whether a token keeps a rule: nothing is known, it does, it does not. */

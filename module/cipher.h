@@ -1,9 +1,8 @@
 /*
- * cipher.h: AES-256-GCM from OpenSSL, in the library context of digest.h.
+ * cipher.h: AES-256-GCM from OpenSSL (openssl.h).
  *
  * Used for the data key inside an envelope (envelope.h). Keys and plain text stay in the caller's memory, which is a kw_secret; OpenSSL's
- * own copy of the key schedule is wiped before each call returns. The cipher is fetched at first use and kept until
- * kw_cipher_end. Thread-safe. (NIST SP 800-38D; 96-bit nonces, 128-bit tags.)
+ * own copy of the key schedule is wiped before each call returns. Thread-safe. (NIST SP 800-38D; 96-bit nonces, 128-bit tags.)
  */
 #ifndef KW_CIPHER_H
 #define KW_CIPHER_H
@@ -29,11 +28,5 @@ KW_MUST_USE struct kw_rv kw_cipher_seal(const struct kw_gcm *g, const uint8_t *p
 
 /* plain[len - KW_GCM_TAG_SIZE] = what sealed[len] holds. CKR_WRAPPED_KEY_INVALID when the tag is not right, and `plain` is zero then. */
 KW_MUST_USE struct kw_rv kw_cipher_open(const struct kw_gcm *g, const uint8_t *sealed, size_t len, uint8_t *plain);
-
-/* Frees the cipher; before kw_digest_end. */
-void kw_cipher_end(void);
-
-/* In the child of a fork: makes the mutex new and forgets the cipher. */
-void kw_cipher_forked(void);
 
 #endif

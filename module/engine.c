@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cipher.h"
 #include "content.h"
 #include "dek.h"
-#include "digest.h"
 #include "member.h"
+#include "openssl.h"
 #include "pin.h"
 #include "vendor.h"
 #include "wrapper.h"
@@ -71,8 +70,7 @@ void kw_engine_close(struct kw_engine *e)
         kw_backing_free(e->backings[i]);
     }
     kw_vendor_end_all();
-    kw_cipher_end();
-    kw_digest_end();
+    kw_openssl_end();
     free(e->slots);
     free(e->backings);
     free(e);

@@ -7,10 +7,9 @@
 #include <unistd.h>
 
 #include "attrs.h"
-#include "cipher.h"
 #include "clock.h"
-#include "digest.h"
 #include "log.h"
+#include "openssl.h"
 #include "refusals.h"
 #include "secret.h"
 #include "session.h"
@@ -59,8 +58,7 @@ static void fork_child(void)
     kw_vendor_fork_child();
     kw_secret_forked();
     kw_refusals_forked();
-    kw_digest_forked();
-    kw_cipher_forked();
+    kw_openssl_forked();
     kw_log_forked();
     (void)pthread_mutex_init(&face_lock, NULL);
     kw_clock_cond_init(&state_changed);

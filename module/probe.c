@@ -3,8 +3,11 @@
 #include <string.h>
 
 #include "canary.h"
+#include "clock.h"
 #include "log.h"
 #include "template.h"
+
+enum { NO_MS = 1000 /* how long a no of OAEP is believed */ };
 
 /* RFC 3394 section 4.6: 256 bits of key data under a 256-bit KEK. */
 static const uint8_t kw_kek[32] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a,
@@ -239,13 +242,24 @@ CK_MECHANISM_TYPE kw_probe_hash(size_t i)
     return hashes[i < KW_OAEP_HASHES ? i : 0];
 }
 
+/* A token may stumble once: that it does not do a hash is believed for a while, and only of a token that does another one. */
+static bool is_settled(const struct kw_profile *profile, size_t i)
+{
+    bool does_any = false;
+    for (size_t k = 0; k < KW_OAEP_HASHES; k++) {
+        does_any |= profile->oaep[k].tried && profile->oaep[k].mechanism != CK_UNAVAILABLE_INFORMATION;
+    }
+    const struct kw_proof *p = &profile->oaep[i];
+    return p->tried && (p->mechanism != CK_UNAVAILABLE_INFORMATION || (does_any && !kw_clock_is_past(&p->again)));
+}
+
 struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, CK_MECHANISM_TYPE hash, bool *does)
 {
     size_t i = 0;
     while (i < KW_OAEP_HASHES - 1 && kw_probe_hash(i) != hash) {
         i++;
     }
-    if (lease->profile.oaep[i].tried) {
+    if (is_settled(&lease->profile, i)) {
         *does = lease->profile.oaep[i].mechanism != CK_UNAVAILABLE_INFORMATION;
         return KW_OK;
     }
@@ -259,7 +273,8 @@ struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key,
     if (kw_ok(r) && (*does || unknown)) {
         kw_backing_profile(lease->backing, &lease->profile);
         lease->profile.oaep[i] = (struct kw_proof){
-            .tried = true, .mechanism = *does ? CKM_RSA_PKCS_OAEP : CK_UNAVAILABLE_INFORMATION, .any_length = *does, .most = KW_DEK_LENGTH_MAX};
+            .tried = true, .mechanism = *does ? CKM_RSA_PKCS_OAEP : CK_UNAVAILABLE_INFORMATION, .any_length = *does, .most = KW_DEK_LENGTH_MAX,
+            .again = kw_clock_in(NO_MS)};
         kw_backing_set_profile(lease->backing, &lease->profile);
     }
     return r;

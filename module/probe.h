@@ -17,7 +17,8 @@ KW_MUST_USE struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format,
                                   struct kw_proof *out);
 
 /* Whether the token is proven to do OAEP of this hash: an RSA private key of it that may unwrap opens, with that hash, what OpenSSL encrypted
- * to it. Tried with the first key that comes, then kept. Errors: those of the token. */
+ * to it. Tried with the first key that comes, then kept; a no for a second,
+ * and while no hash is proven it is tried each time. Errors: those of the token. */
 KW_MUST_USE struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key, CK_MECHANISM_TYPE hash, bool *does);
 
 /* The hashes that OAEP is done with, in the order of the profile: SHA-1, SHA-256, SHA-384, SHA-512. i below KW_OAEP_HASHES. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "openssl.h"
 
 static const uint8_t usual_exponent[] = {1, 0, 1};
 
@@ -82,12 +83,12 @@ struct kw_rv kw_rsa_read(struct kw_lease *lease, CK_OBJECT_HANDLE key, struct kw
     return KW_OK;
 }
 
-static EVP_PKEY *to_openssl(const struct kw_rsa_public *k)
+static EVP_PKEY *to_openssl(OSSL_LIB_CTX *context, const struct kw_rsa_public *k)
 {
     EVP_PKEY *key = NULL;
     OSSL_PARAM *params = NULL;
     OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(kw_digest_library(), "RSA", NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(context, "RSA", NULL);
     BIGNUM *n = BN_bin2bn(k->modulus, (int)k->modulus_len, NULL);
     BIGNUM *e = BN_bin2bn(k->exponent, (int)k->exponent_len, NULL);
     if (build != NULL && ctx != NULL && n != NULL && e != NULL && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
@@ -109,12 +110,15 @@ struct kw_rv kw_rsa_encrypt(const struct kw_rsa_public *k, CK_MECHANISM_TYPE has
 {
     const char *name = hashes[row_of(hash)].name;
     size_t out_len = k->modulus_len;
-    EVP_PKEY *key = to_openssl(k);
-    EVP_PKEY_CTX *ctx = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(kw_digest_library(), key, NULL);
+    struct kw_openssl *o = kw_openssl_get();
+    OSSL_LIB_CTX *context = kw_openssl_context(o);
+    EVP_PKEY *key = context == NULL ? NULL : to_openssl(context, k); /* NULL would be the application's context */
+    EVP_PKEY_CTX *ctx = key == NULL ? NULL : EVP_PKEY_CTX_new_from_pkey(context, key, NULL);
     bool good = ctx != NULL && EVP_PKEY_encrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
                 EVP_PKEY_CTX_set_rsa_oaep_md_name(ctx, name, NULL) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md_name(ctx, name, NULL) == 1 &&
                 EVP_PKEY_encrypt(ctx, out, &out_len, in, len) == 1 && out_len == k->modulus_len;
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(key);
+    kw_openssl_put(o, good);
     return good ? KW_OK : KW_FAIL(CKR_GENERAL_ERROR, "OpenSSL does not encrypt to the public key");
 }

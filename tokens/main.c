@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cipher.h"
 #include "command.h"
-#include "digest.h"
 #include "log.h"
+#include "openssl.h"
 #include "vendor.h"
 
 static const struct {
@@ -89,8 +88,7 @@ static void close_command(struct command *c)
     }
     free(c->backings);
     kw_vendor_end_all();
-    kw_cipher_end();
-    kw_digest_end();
+    kw_openssl_end();
     kw_config_free(c->config);
 }
 

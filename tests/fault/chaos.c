@@ -1,7 +1,7 @@
 /*
  * chaos.c: a broker's calls for a long time, with faults at random.
  *
- *   chaos N [SEED [ONE_IN]]      N calls; one in ONE_IN (40) meets a fault
+ *   chaos [--rsa] N [SEED [ONE_IN]]      N calls; one in ONE_IN (40) meets a fault. --rsa: the master key is an RSA one
  *
  * A fault is armed where it will be met: at a call that the next step really makes into its token. Which those are is learned first, for each step
  * and for each way that the step may have to go: nothing is amiss, or the sessions are lost, the login, the handles, the token
@@ -19,7 +19,7 @@
 
 #include "steps.h"
 
-enum { ONE_IN = 40, BOUND_MS = 6000, BACK_MS = 1000, HANG_S = 60, LESSONS = 3, LURK_ONE_IN = 200, LURK_MS = 3000, REREAD_MS = 1100, LURK_LEAST = 50000 };
+enum { ONE_IN = 40, BOUND_MS = 6000, BACK_MS = 1000, HANG_S = 60, LESSONS = 3, TRIES = 50, LURK_ONE_IN = 200, LURK_MS = 3000, REREAD_MS = 1100, LURK_LEAST = 50000 };
 
 static unsigned long long state;
 
@@ -27,6 +27,11 @@ static unsigned long pick(unsigned long below)
 {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     return (unsigned long)(state >> 33) % below;
+}
+
+static size_t any_step(void)
+{
+    return steps_first_warm + pick(steps_count - steps_first_warm);
 }
 
 /* The ways of a step, and what is done so that it has to go there. */
@@ -49,7 +54,7 @@ static const struct {
 };
 
 /* Calls of each function that a step makes at least. */
-static unsigned long profile[STEPS][WAYS][FAULTY_FUNCTIONS];
+static unsigned long profile[STEPS_MOST][WAYS][FAULTY_FUNCTIONS];
 
 /* Kinds of faults: three with a code, and the lies. */
 enum kind { ONCE, FOR_EVER, THOUGH_DONE, CODE_KINDS, KINDS = CODE_KINDS + LIES };
@@ -86,10 +91,10 @@ static CK_RV go(size_t step, enum way way, bool *wrong)
         entered = false;
     }
     if (!entered) {
-        rv = steps_enter(wrong);
+        rv = steps_enter();
         entered = rv == CKR_OK;
     }
-    return rv == CKR_OK ? steps[step].run(wrong) : rv;
+    return rv == CKR_OK ? steps_run(&steps[step], wrong) : rv;
 }
 
 static void cause(enum way way)
@@ -103,7 +108,7 @@ static void cause(enum way way)
 static bool listen(size_t step, enum way way, unsigned long calls[FAULTY_FUNCTIONS])
 {
     bool wrong = false;
-    if (steps[step].run(&wrong) != CKR_OK) {
+    if (steps_run(&steps[step], &wrong) != CKR_OK) {
         return false;
     }
     if (way == REREAD) {
@@ -118,7 +123,7 @@ static bool listen(size_t step, enum way way, unsigned long calls[FAULTY_FUNCTIO
         calls[f] = atomic_load(&steps_control->calls[f]);
     }
     scandal_clear(steps_control);
-    return !wrong && (rv == CKR_OK || steps[step].run(&wrong) == CKR_OK);
+    return !wrong && (rv == CKR_OK || steps_run(&steps[step], &wrong) == CKR_OK);
 }
 
 static bool learn_one(size_t step, enum way way)
@@ -140,7 +145,7 @@ static bool learn_one(size_t step, enum way way)
 static bool learn(unsigned long n)
 {
     bool good = true;
-    for (size_t s = STEPS_FIRST_WARM; s < STEPS; s++) {
+    for (size_t s = steps_first_warm; s < steps_count; s++) {
         for (enum way w = 0; w < DRAWN; w++) {
             good = learn_one(s, w) && good;
         }
@@ -162,14 +167,14 @@ static bool fits(const struct plan *p, enum faulty_function f)
 /* A function that the step calls and that can do this; FAULTY_ANY when there is none. */
 static enum faulty_function any_function(const struct plan *p)
 {
-    enum faulty_function fitting[FAULTY_FUNCTIONS];
+    enum faulty_function fitting[FAULTY_FUNCTIONS] = {FAULTY_ANY};
     size_t count = 0;
     for (unsigned f = 0; f < FAULTY_FUNCTIONS; f++) {
         if (profile[p->step][p->way][f] > 0 && fits(p, (enum faulty_function)f)) {
             fitting[count++] = (enum faulty_function)f;
         }
     }
-    return count == 0 ? FAULTY_ANY : fitting[pick(count)];
+    return fitting[count == 0 ? 0 : pick(count)];
 }
 
 /* What to do wrong: half of it a code, each in one of three ways; half a lie. */
@@ -194,14 +199,14 @@ static void draw_kind(struct plan *p)
 static struct plan draw(bool lurks)
 {
     struct plan p = {0};
-    draw_kind(&p);
+    unsigned tries = 0;
     do {
-        p.step = STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM);
+        if (tries++ % TRIES == 0) {
+            draw_kind(&p); /* the one before fits nothing there */
+        }
+        p.step = any_step();
         p.way = lurks ? REREAD : (enum way)pick(DRAWN);
         p.fault.function = any_function(&p);
-        if (lurks && p.fault.function == FAULTY_ANY) {
-            draw_kind(&p); /* this one fits nothing there */
-        }
     } while (p.fault.function == FAULTY_ANY);
     p.fault.skip = pick(profile[p.step][p.way][p.fault.function]);
     return p;
@@ -301,7 +306,7 @@ static void disturbed(void)
     cause(p.way);
     bool served = timed(p.step, p.way, &wrong) == CKR_OK;
     for (unsigned long more = p.fault.times == 0 ? pick(4) : 0; more > 0; more--) {
-        (void)timed(STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM), WARM, &wrong);
+        (void)timed(any_step(), WARM, &wrong);
     }
     settle(&p, atomic_load(&rule->acted) > 0, served);
 }
@@ -317,7 +322,7 @@ static void lurking(void)
     (void)alarm(HANG_S);
     const struct faulty_rule *rule = scandal_arm(steps_control, &p.fault);
     while (atomic_load(&rule->acted) == 0 && scandal_ms() - start < LURK_MS) {
-        rv = timed(STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM), WARM, &wrong);
+        rv = timed(any_step(), WARM, &wrong);
     }
     settle(&p, atomic_load(&rule->acted) > 0, rv == CKR_OK);
 }
@@ -326,7 +331,7 @@ static void quiet(void)
 {
     bool wrong = false;
     (void)snprintf(at_hand, sizeof at_hand, "call %lu, without a fault", tally.calls);
-    CK_RV rv = timed(STEPS_FIRST_WARM + pick(STEPS - STEPS_FIRST_WARM), WARM, &wrong);
+    CK_RV rv = timed(any_step(), WARM, &wrong);
     if (rv != CKR_OK) {
         complain("not served", rv);
         tally.stuck++;
@@ -364,7 +369,7 @@ static int run_calls(unsigned long n, unsigned long seed, unsigned long one_in)
 {
     bool wrong = false;
     state = seed;
-    if (go(STEPS_FIRST_WARM, ANEW, &wrong) != CKR_OK || !learn(n)) {
+    if (go(steps_first_warm, ANEW, &wrong) != CKR_OK || !learn(n)) {
         return 1;
     }
     (void)signal(SIGALRM, on_hang);
@@ -385,17 +390,20 @@ static int run_calls(unsigned long n, unsigned long seed, unsigned long one_in)
 
 int main(int argc, char **argv)
 {
-    unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
-    unsigned long one_in = argc > 3 ? strtoul(argv[3], NULL, 10) : ONE_IN;
+    bool rsa = argc > 1 && strcmp(argv[1], "--rsa") == 0;
+    char **words = argv + (rsa ? 1 : 0);
+    int count = argc - (rsa ? 1 : 0);
+    unsigned long n = count > 1 ? strtoul(words[1], NULL, 10) : 0;
+    unsigned long one_in = count > 3 ? strtoul(words[3], NULL, 10) : ONE_IN;
     if (n == 0 || one_in == 0) {
-        (void)fputs("usage: chaos N [SEED [ONE_IN]]\n", stderr);
+        (void)fputs("usage: chaos [--rsa] N [SEED [ONE_IN]]\n", stderr);
         return 2;
     }
-    if (!steps_start()) {
+    if (!steps_start(rsa)) {
         (void)fputs("chaos: the world cannot be built\n", stderr);
         return 1;
     }
-    int status = run_calls(n, argc > 2 ? strtoul(argv[2], NULL, 10) : 1, one_in);
+    int status = run_calls(n, count > 2 ? strtoul(words[2], NULL, 10) : 1, one_in);
     (void)steps_world->calls->C_Finalize(NULL);
     fixture_stop(steps_world);
     return status;

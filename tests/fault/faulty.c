@@ -175,7 +175,7 @@ static CK_RV find_objects(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR list, 
         list[i] = lies(&call, FAULTY_ZERO, rv) ? CK_INVALID_HANDLE : rules_outer(list[i]);
     }
     if (lies(&call, FAULTY_OTHER, rv) && *count > 0) {
-        list[0] = rules_outer(rules_other_key(session));
+        list[0] = rules_outer(rules_other_key(session, rules_inner(list[0])));
     }
     if (lies(&call, FAULTY_LENGTH, rv)) {
         *count += call.value;
@@ -190,7 +190,7 @@ static CK_RV wrap_key(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_
     if (call.over) {
         return call.rv;
     }
-    CK_OBJECT_HANDLE with = lies(&call, FAULTY_OTHER, CKR_OK) ? rules_other_key(session) : rules_inner(wrapping);
+    CK_OBJECT_HANDLE with = lies(&call, FAULTY_OTHER, CKR_OK) ? rules_other_key(session, rules_inner(wrapping)) : rules_inner(wrapping);
     CK_RV rv = vendor->C_WrapKey(session, mechanism, with, rules_inner(key), wrapped, len);
     if (lies(&call, FAULTY_LENGTH, rv)) {
         *len += call.value;
@@ -205,8 +205,21 @@ static CK_RV unwrap_key(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, C
     if (call.over) {
         return call.rv;
     }
-    CK_OBJECT_HANDLE with = lies(&call, FAULTY_OTHER, CKR_OK) ? rules_other_key(session) : rules_inner(unwrapping);
+    CK_OBJECT_HANDLE with = lies(&call, FAULTY_OTHER, CKR_OK) ? rules_other_key(session, rules_inner(unwrapping)) : rules_inner(unwrapping);
     return give_handle(&call, vendor->C_UnwrapKey(session, mechanism, with, wrapped, wrapped_len, t, count, key), key);
+}
+
+static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG len, CK_BYTE_PTR signature, CK_ULONG_PTR signature_len)
+{
+    const struct rules_call call = rules_begin(FAULTY_C_Sign, session);
+    if (call.over) {
+        return call.rv;
+    }
+    CK_RV rv = vendor->C_Sign(session, data, len, signature, signature_len);
+    if (lies(&call, FAULTY_LENGTH, rv)) {
+        *signature_len += call.value;
+    }
+    return rules_end(&call, rv);
 }
 
 static CK_RV encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
@@ -279,6 +292,7 @@ static void load(void)
     table.C_EncryptInit = encrypt_init;
     table.C_DecryptInit = decrypt_init;
     table.C_SignInit = sign_init;
+    table.C_Sign = sign;
     table.C_DeriveKey = derive_key;
     table.C_CopyObject = copy_object;
     table.C_GenerateKeyPair = generate_key_pair;

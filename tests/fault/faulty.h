@@ -32,7 +32,7 @@ enum faulty_act {
     FAULTY_DROP,     /* closes every session of the token, then does it */
     FAULTY_LOGOUT,   /* logs the token out, then does it */
     FAULTY_VANISH,   /* the token is not there until the rule has acted `times` times or is cleared; its sessions are closed */
-    FAULTY_LENGTH,   /* C_WrapKey, C_GetAttributeValue, C_FindObjects, C_GetSlotList: each length or count that comes out is `value` more */
+    FAULTY_LENGTH,   /* C_WrapKey, C_Sign, C_GetAttributeValue, C_FindObjects, C_GetSlotList: each length or count that comes out is `value` more */
     FAULTY_ZERO,     /* C_FindObjects, C_CreateObject, C_GenerateKey, C_UnwrapKey, C_OpenSession: CKR_OK and the handle 0 */
     FAULTY_OTHER,    /* C_WrapKey, C_UnwrapKey: another wrapping key is used; C_FindObjects: the first handle is another key's */
     FAULTY_LIMIT,    /* C_OpenSession: CKR_SESSION_COUNT when `value` sessions are open */

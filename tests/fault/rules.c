@@ -245,7 +245,7 @@ CK_RV rules_end(const struct rules_call *call, CK_RV rv)
     return call->rule != NULL && call->act == FAULTY_LATE ? call->value : rv;
 }
 
-CK_OBJECT_HANDLE rules_other_key(CK_SESSION_HANDLE session)
+static CK_OBJECT_HANDLE make_aes(CK_SESSION_HANDLE session)
 {
     CK_BBOOL yes = CK_TRUE;
     CK_BBOOL no = CK_FALSE;
@@ -256,4 +256,33 @@ CK_OBJECT_HANDLE rules_other_key(CK_SESSION_HANDLE session)
                         {CKA_WRAP, &yes, sizeof yes},  {CKA_UNWRAP, &yes, sizeof yes},  {CKA_EXTRACTABLE, &yes, sizeof yes},
                         {CKA_VALUE_LEN, &len, sizeof len}};
     return vendor->C_GenerateKey(session, &mechanism, t, sizeof t / sizeof t[0], &key) == CKR_OK ? key : CK_INVALID_HANDLE;
+}
+
+/* In a session of its own: the caller's may be in the middle of a search. */
+static CK_OBJECT_HANDLE find_stranger(CK_SESSION_HANDLE session, CK_OBJECT_CLASS class)
+{
+    char label[] = RULES_STRANGER;
+    CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, label, sizeof label - 1}};
+    CK_SESSION_INFO info;
+    CK_SESSION_HANDLE own = 0;
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    CK_ULONG count = 0;
+    if (vendor->C_GetSessionInfo(session, &info) != CKR_OK ||
+        vendor->C_OpenSession(info.slotID, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &own) != CKR_OK) {
+        return CK_INVALID_HANDLE;
+    }
+    if (vendor->C_FindObjectsInit(own, t, 2) == CKR_OK) {
+        (void)vendor->C_FindObjects(own, &key, 1, &count);
+        (void)vendor->C_FindObjectsFinal(own);
+    }
+    (void)vendor->C_CloseSession(own);
+    return count == 1 ? key : CK_INVALID_HANDLE;
+}
+
+CK_OBJECT_HANDLE rules_other_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE like)
+{
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_ATTRIBUTE a = {CKA_CLASS, &class, sizeof class};
+    (void)vendor->C_GetAttributeValue(session, like, &a, 1);
+    return class == CKO_SECRET_KEY ? make_aes(session) : find_stranger(session, class);
 }

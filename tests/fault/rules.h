@@ -33,8 +33,10 @@ bool rules_vanished(CK_SLOT_ID slot);
 CK_OBJECT_HANDLE rules_inner(CK_OBJECT_HANDLE handle);
 CK_OBJECT_HANDLE rules_outer(CK_OBJECT_HANDLE handle);
 
-/* Another AES key, which may wrap and unwrap, as the vendor's handle; made for the occasion. */
-CK_OBJECT_HANDLE rules_other_key(CK_SESSION_HANDLE session);
+/* Another key than `like` (the vendor's handle), of its class, which may wrap and unwrap: for a secret key an AES one, made for the occasion; for an
+ * RSA half the one labelled RULES_STRANGER. The vendor's handle, or 0 when there is none. */
+#define RULES_STRANGER "stranger"
+CK_OBJECT_HANDLE rules_other_key(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE like);
 
 /* Sessions of this process: `opened` more or less; all gone. */
 void rules_count_sessions(int opened);

@@ -1,7 +1,7 @@
 /*
  * scarce.c: memory, locked pages, files and random numbers that run out, at each place one after the other.
  *
- *   scarce [--every K] [--seed S]
+ *   scarce [--rsa] [--every K]
  *
  * This program's malloc, calloc, realloc, reallocarray, strdup, mmap, mlock, open and getrandom stand before those of libc for every library in the process.
  * They fail only what the chosen ones ask for, Keyward or OpenSSL, and not while SoftHSM is at work, which uses OpenSSL too. For each step of a broker, the call number k = 1, 2, ... n
@@ -195,7 +195,7 @@ static bool run_case(const struct step *s)
     asked = 0;
     failed = 0;
     armed = true;
-    CK_RV rv = s->run(&wrong);
+    CK_RV rv = steps_run(s, &wrong);
     armed = false;
     board->cases++;
     board->met += failed > 0;
@@ -211,10 +211,10 @@ static bool run_case(const struct step *s)
     }
     double start = scandal_ms();
     wrong = false;
-    rv = s->run(&wrong);
+    rv = steps_run(s, &wrong);
     while (!wrong && (rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT) && scandal_ms() - start < 1000) {
         (void)usleep(5000);
-        rv = s->run(&wrong);
+        rv = steps_run(s, &wrong);
     }
     if (rv != CKR_OK || wrong) {
         complain(wrong ? "A WRONG KEY AFTERWARDS" : "the next call does not succeed", rv);
@@ -256,8 +256,7 @@ static void child(const struct step *s)
 {
     size_t before = 0;
     for (int pass = 0; pass < 2; pass++) {
-        bool wrong = false;
-        if (steps_enter(&wrong) != CKR_OK) {
+        if (steps_enter() != CKR_OK) {
             _exit(1);
         }
         by_number(s);
@@ -295,12 +294,13 @@ static void run_step(const struct step *s)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--every") == 0) {
-        every = strtoul(argv[2], NULL, 10);
+    bool rsa = argc > 1 && strcmp(argv[1], "--rsa") == 0;
+    if (argc == (rsa ? 4 : 3) && strcmp(argv[argc - 2], "--every") == 0) {
+        every = strtoul(argv[argc - 1], NULL, 10);
         every = every > 0 ? every : 1;
     }
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (board == MAP_FAILED || !steps_start()) {
+    if (board == MAP_FAILED || !steps_start(rsa)) {
         (void)fputs("scarce: the world cannot be built\n", stderr);
         return 1;
     }
@@ -310,7 +310,7 @@ int main(int argc, char **argv)
             (void)fprintf(stderr, "scarce: %s is not loaded\n", victims[whose - 1].name);
             crashes++;
         }
-        for (size_t i = 0; i < STEPS; i++) {
+        for (size_t i = 0; i < steps_count; i++) {
             run_step(&steps[i]);
         }
     }

@@ -52,8 +52,9 @@ static bool grow(const char *name, unsigned long n, bool (*call)(void))
 
 static bool call_keyward(void)
 {
+    static const struct step unwrap = {"unwrap", STEP_UNWRAP, TRUTH_KW, false};
     bool wrong = false;
-    return steps[STEPS_FIRST_WARM + 2].run(&wrong) == CKR_OK && !wrong;
+    return steps_run(&unwrap, &wrong) == CKR_OK && !wrong;
 }
 
 /* What Keyward asks of SoftHSM for one unwrap, without Keyward. */
@@ -116,8 +117,7 @@ static int run_soak(unsigned long n)
         _exit(open_bare() && grow("SoftHSM", n, call_bare) ? 0 : 1);
     }
     bool good = pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
-    bool wrong = false;
-    return good && steps_enter(&wrong) == CKR_OK && grow("Keyward", n, call_keyward) ? 0 : 1;
+    return good && steps_enter() == CKR_OK && grow("Keyward", n, call_keyward) ? 0 : 1;
 }
 
 int main(int argc, char **argv)
@@ -127,7 +127,7 @@ int main(int argc, char **argv)
         (void)fputs("usage: soak N\n", stderr);
         return 2;
     }
-    if (!steps_start()) {
+    if (!steps_start(false)) {
         (void)fputs("soak: the world cannot be built\n", stderr);
         return 1;
     }

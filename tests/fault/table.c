@@ -1,7 +1,7 @@
 /*
  * table.c: every return code and every lie at every call that Keyward makes into its token, one at a time.
  *
- *   table [--every K] [--from I] [STEP...]
+ *   table [--rsa 1] [--every K] [--from I] [STEP...]        --rsa 1: the master key is an RSA one
  *
  * A step is what a broker does: log in, generate, wrap, unwrap, with everything that Keyward does for it the first time (cold) or
  * again (warm). A dry run counts the calls of each step; then each call gets each fault, once or from then on. Demanded of each: no wrong
@@ -48,11 +48,11 @@ static void complain(const char *what, CK_RV rv)
 static CK_RV come_back(const struct step *s, bool *wrong)
 {
     double start = scandal_ms();
-    CK_RV rv = s->run(wrong);
+    CK_RV rv = steps_run(s, wrong);
     bool waited = rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT;
     while ((rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT) && scandal_ms() - start < BACK_MS) {
         (void)usleep(5000);
-        rv = s->run(wrong);
+        rv = steps_run(s, wrong);
     }
     double took = scandal_ms() - start;
     board->waited += waited;
@@ -71,7 +71,7 @@ static void run_case(const struct step *s, const struct scandal *fault)
     }
     (void)scandal_arm(steps_control, fault);
     double start = scandal_ms();
-    CK_RV rv = s->run(&wrong);
+    CK_RV rv = steps_run(s, &wrong);
     double took = scandal_ms() - start;
     scandal_clear(steps_control);
     board->longest = took > board->longest ? took : board->longest;
@@ -84,19 +84,21 @@ static void run_case(const struct step *s, const struct scandal *fault)
         complain("beyond the bound", rv);
         board->slow++;
     }
-    if (rv == CKR_WRAPPED_KEY_INVALID && fault->times != 0) {
+    /* RFC 3394 and envelopes say how long the key in them is; for the others it is the token's word. */
+    bool its_word = fault->function == FAULTY_C_GetAttributeValue && fault->act == FAULTY_LENGTH && s->format != TRUTH_KW && s->format != TRUTH_ENVELOPE;
+    if (rv == CKR_WRAPPED_KEY_INVALID && fault->times != 0 && !its_word) {
         complain("a good blob is called bad", rv);
         board->failed++;
     }
     wrong = false;
     CK_RV next = come_back(s, &wrong);
-    bool refused_pin = s->login && fault->value == CKR_PIN_INCORRECT; /* sent once per process and value */
+    bool refused_pin = s->deed == STEP_LOGIN && fault->value == CKR_PIN_INCORRECT; /* sent once per process and value */
     if (wrong || (next != CKR_OK && !refused_pin)) {
         complain(wrong ? "A WRONG KEY AFTERWARDS" : "the next call does not succeed", next);
         board->wrong += wrong;
         board->stuck++;
         (void)steps_world->calls->C_Finalize(NULL);
-        (void)steps_enter(&wrong);
+        (void)steps_enter();
     }
 }
 
@@ -143,9 +145,7 @@ static void run_lies(const struct step *s, enum faulty_function f, unsigned long
 
 static void child(const struct step *s, enum faulty_function f, unsigned long calls)
 {
-    bool wrong = false;
-    (void)alarm(0);
-    if (steps_enter(&wrong) != CKR_OK) {
+    if (steps_enter() != CKR_OK) {
         _exit(1);
     }
     for (unsigned long call = 0; call < calls; call++) {
@@ -193,11 +193,11 @@ static bool count_calls(const struct step *s, unsigned long calls[FAULTY_FUNCTIO
     pid_t pid = fork();
     if (pid == 0) {
         bool wrong = false;
-        bool good = steps_enter(&wrong) == CKR_OK && steps_ready(s);
+        bool good = steps_enter() == CKR_OK && steps_ready(s);
         for (size_t i = 0; i < FAULTY_FUNCTIONS; i++) {
             atomic_store(&steps_control->calls[i], 0);
         }
-        good = good && s->run(&wrong) == CKR_OK && !wrong;
+        good = good && steps_run(s, &wrong) == CKR_OK && !wrong;
         _exit(good ? 0 : 1);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
@@ -251,20 +251,22 @@ static bool is_wanted(const struct step *s, char **names)
 int main(int argc, char **argv)
 {
     bool good = true;
+    bool rsa = false;
     int i = 1;
     for (; i + 1 < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
         unsigned long n = strtoul(argv[i + 1], NULL, 10);
         every = strcmp(argv[i], "--every") == 0 && n > 0 ? n : every;
         turn = strcmp(argv[i], "--from") == 0 ? n : turn;
+        rsa = strcmp(argv[i], "--rsa") == 0 ? n != 0 : rsa;
     }
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (board == MAP_FAILED || !steps_start()) {
+    if (board == MAP_FAILED || !steps_start(rsa)) {
         (void)fputs("table: the world cannot be built\n", stderr);
         return 1;
     }
     (void)printf("%-24s %6s %7s %9s %6s %7s %5s %6s %8s\n", "step", "calls", "cases", "succeeded", "wrong", "crashes", "slow", "stuck",
                  "max ms");
-    for (size_t k = 0; k < STEPS; k++) {
+    for (size_t k = 0; k < steps_count; k++) {
         good = (!is_wanted(&steps[k], argv + i) || run_step(&steps[k])) && good;
     }
     (void)printf("%lu cases: %lu wrong keys, %lu crashes, %lu hangs, %lu beyond %d ms, %lu not well afterwards, %lu good blobs called bad; "

@@ -32,8 +32,7 @@ CK_FUNCTION_LIST *__wrap_p11_kit_module_load(const char *path, int flags);
 int __wrap_clock_gettime(clockid_t id, struct timespec *t);
 int __wrap_usleep(useconds_t us);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
-void __wrap_kw_digest_end(void);
-void __wrap_kw_cipher_end(void);
+void __wrap_kw_openssl_end(void);
 
 static const char config_text[] = "[keyward]\nlog = none\n"
                                   "[token a]\nuri = pkcs11:token=a?module-path=/proc/self/status&pin-value=" MOCK_PIN "\n"
@@ -97,11 +96,7 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, c
 }
 
 /* The context of OpenSSL is kept from one execution to the next: making it takes longer than all the rest. */
-void __wrap_kw_digest_end(void)
-{
-}
-
-void __wrap_kw_cipher_end(void)
+void __wrap_kw_openssl_end(void)
 {
 }
 
