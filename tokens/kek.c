@@ -93,12 +93,15 @@ struct kw_rv kek_from_pem(const void *text, size_t len, struct kek *out)
 
 struct kw_rv kek_pem(const struct kek *k, char **out)
 {
-    char *text = NULL;
     char *copy = NULL;
     BIO *bio = BIO_new(BIO_s_mem());
     if (bio != NULL && PEM_write_bio_PUBKEY(bio, k->key) == 1) {
-        long len = BIO_get_mem_data(bio, &text);
-        copy = len > 0 ? strndup(text, (size_t)len) : NULL;
+        const size_t len = BIO_ctrl_pending(bio);
+        copy = len > 0 ? calloc(len + 1, 1) : NULL; /* what is in the BIO has no end of its own */
+        if (copy != NULL && BIO_read(bio, copy, (int)len) != (int)len) {
+            free(copy);
+            copy = NULL;
+        }
     }
     BIO_free(bio);
     if (copy == NULL) {
