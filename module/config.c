@@ -238,6 +238,7 @@ static void set_mechanisms(void *context, const struct kw_inifile_value *value)
     const char *at = value->text;
     size_t len = 0;
     b->slot->mechanisms = 0;
+    b->slot->asks_mechanisms = true;
     for (const char *word = next_word(&at, &len); word != NULL; word = next_word(&at, &len)) {
         if (is_word(word, len, "standard")) {
             b->slot->mechanisms |= KW_MECHANISMS_STANDARD;

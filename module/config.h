@@ -55,6 +55,7 @@ struct kw_config_slot {
     bool sealed;         /* data-keys = sealed */
     bool spread;         /* spread = yes: the tokens take turns */
     unsigned mechanisms; /* KW_MECHANISMS_*; default all */
+    bool asks_mechanisms; /* `mechanisms =` says so */
 };
 
 struct kw_config {

@@ -66,13 +66,17 @@ static void print_token(const struct survey *s, size_t i)
     }
 }
 
-/* What the operator has accepted. */
+/* What the operator has accepted, or may not mind. */
 static void print_notes(const struct survey *s)
 {
     for (size_t i = 0; i < s->slot->token_count; i++) {
         const char *why = kw_capability_weakness(&s->tokens[i].capability);
         if (why != NULL && s->slot->tokens[i]->accepts_weak) {
             (void)printf("  note: slot %s: token %s: %s; accepted by accept-weak-token\n", s->slot->name, s->slot->tokens[i]->name, why);
+        }
+        const char *trouble = s->slot->asks_mechanisms ? NULL : survey_origin_trouble(s, i);
+        if (trouble != NULL) {
+            (void)printf("  note: slot %s: token %s %s\n", s->slot->name, s->slot->tokens[i]->name, trouble);
         }
     }
 }

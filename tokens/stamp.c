@@ -143,7 +143,7 @@ bool stamp_ensure(struct lineage *l, bool say)
     struct work w = {.owner = {.label = l->slot->key}};
     size_t having = 0;
     size_t lacking = l->slot->token_count;
-    if (e == NULL || e->version.type != CKK_RSA || !e->ours) {
+    if (e == NULL || e->version.type != CKK_RSA) {
         return true;
     }
     memcpy(w.owner.lineage, e->version.lineage, KW_LINEAGE_SIZE);

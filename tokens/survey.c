@@ -94,6 +94,27 @@ static struct kw_rv probe_oaep(struct kw_lease *lease, const struct kw_snapshot 
     return r;
 }
 
+/* The origin key, without which a slot with an RSA key has no envelopes. Older versions share it with the newest. */
+static struct kw_rv look_at_origin(struct kw_lease *lease, const struct kw_snapshot *s, struct visit *v)
+{
+    static const uint8_t text[] = "keyward check";
+    struct survey_token *t = &v->survey->tokens[v->member];
+    struct kw_dek_owner owner = {.label = v->survey->slot->key};
+    size_t count = 0;
+    if (s->count == 0 || s->entries[0].version.type != CKK_RSA || (v->survey->slot->mechanisms & KW_MECHANISMS_ENVELOPE) == 0) {
+        return KW_OK;
+    }
+    memcpy(owner.lineage, s->entries[0].version.lineage, sizeof owner.lineage);
+    struct kw_rv r = kw_origin_count(lease, &owner, &count);
+    if (!kw_ok(r) || count == 0) {
+        t->origin = kw_ok(r) ? SURVEY_ORIGIN_NONE : SURVEY_ORIGIN_NO_MATTER;
+        return r;
+    }
+    r = kw_origin_tag(lease, &owner, text, sizeof text, t->origin_tag);
+    t->origin = kw_ok(r) ? SURVEY_ORIGIN_GOOD : SURVEY_ORIGIN_UNFIT;
+    return r.code == CKR_KEY_FUNCTION_NOT_PERMITTED && lease->failure == CKR_OK ? KW_OK : r;
+}
+
 static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
 {
     struct visit *v = arg;
@@ -111,6 +132,9 @@ static struct kw_rv do_visit(struct kw_lease *lease, struct kw_cmk *cmk, void *a
     }
     if (kw_ok(r) && v->probe) {
         r = probe_oaep(lease, s, t);
+    }
+    if (kw_ok(r) && v->probe) {
+        r = look_at_origin(lease, s, v);
     }
     if (kw_ok(r)) {
         r = kw_capability(lease, &t->capability);
@@ -197,6 +221,23 @@ static bool judge_rows(struct survey *s)
     return active;
 }
 
+const char *survey_origin_trouble(const struct survey *s, size_t i)
+{
+    const struct survey_token *t = &s->tokens[i];
+    if (t->origin == SURVEY_ORIGIN_NONE) {
+        return "has no origin key for its RSA key, so there are no envelopes under it; `keyward repair` makes one";
+    }
+    if (t->origin == SURVEY_ORIGIN_UNFIT) {
+        return "has an origin key that may do more than sign, or two, so there are no envelopes; destroy what is wrong with the vendor's tool";
+    }
+    for (size_t k = 0; t->origin == SURVEY_ORIGIN_GOOD && k < i; k++) {
+        if (s->tokens[k].origin == SURVEY_ORIGIN_GOOD && memcmp(s->tokens[k].origin_tag, t->origin_tag, sizeof t->origin_tag) != 0) {
+            return "has another origin key than its peers, so it refuses their envelopes; take it out of `tokens =`";
+        }
+    }
+    return NULL;
+}
+
 static void judge_slot(struct survey *s)
 {
     bool active = judge_rows(s);
@@ -210,6 +251,10 @@ static void judge_slot(struct survey *s)
         if (!is_rsa && t->kw.tried && t->kw.mechanism == CK_UNAVAILABLE_INFORMATION) {
             problem(s, "slot %s: token %s is not proven to do RFC 3394 (CKM_AES_KEY_WRAP); it cannot hold an AES key for Keyward, but perhaps an RSA key",
                     s->slot->name, s->slot->tokens[i]->name);
+        }
+        const char *trouble = survey_origin_trouble(s, i);
+        if (trouble != NULL && s->slot->asks_mechanisms) {
+            problem(s, "slot %s: token %s %s", s->slot->name, s->slot->tokens[i]->name, trouble);
         }
     }
 }

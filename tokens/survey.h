@@ -9,6 +9,7 @@
 
 #include "capability.h"
 #include "command.h"
+#include "origin.h"
 
 enum { SURVEY_VERSIONS = KW_VERSIONS_MAX, SURVEY_PROBLEMS = 64, SURVEY_SENTENCE = 400 };
 
@@ -16,6 +17,9 @@ struct survey_row {
     struct kw_version version;
     unsigned tokens; /* bit i: member i has it */
 };
+
+/* The origin key of an RSA key (module/origin.h): whether it was looked for, and what was found. */
+enum survey_origin { SURVEY_ORIGIN_NO_MATTER, SURVEY_ORIGIN_NONE, SURVEY_ORIGIN_UNFIT, SURVEY_ORIGIN_GOOD };
 
 struct survey_token {
     bool reached;
@@ -27,6 +31,8 @@ struct survey_token {
     bool oaep[KW_OAEP_HASHES]; /* in the order of kw_probe_hash */
     struct kw_capability capability;
     struct kw_limits limits;
+    enum survey_origin origin;
+    uint8_t origin_tag[KW_ORIGIN_TAG_SIZE]; /* by it, of a text that is always the same */
 };
 
 struct survey {
@@ -37,6 +43,10 @@ struct survey {
     size_t problem_count;
     char problems[SURVEY_PROBLEMS][SURVEY_SENTENCE];
 };
+
+/* Why token i opens and makes no envelopes under the slot's RSA key, a part of a sentence with what to do; NULL: it does. It is a problem of the survey when
+ * `mechanisms =` asks for envelopes. */
+const char *survey_origin_trouble(const struct survey *s, size_t i);
 
 /* Visits the slot's tokens. `probe`: also proves each version and each mechanism. */
 void survey_slot(struct command *c, const struct kw_config_slot *slot, bool probe, struct survey *out);

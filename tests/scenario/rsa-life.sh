@@ -76,6 +76,44 @@ equal "$(state one 2) $(state one 3)" 'retired active' 'the planted one is not t
 exits 0 'repair' keyward repair one
 hides '^version' 'has nothing to do'
 
+# A key that was made elsewhere: here one of Keyward's with another CKA_ID, so that neither its lineage nor its origin key is known any more.
+printf '[slot found]\ntokens = eu-1\n' >>"$KEYWARD_CONF"
+exits 0 'a key' keyward create found --type rsa:2048
+id=$("$witness" list "$vendor" "$pin" eu-1 | awk '$2 == "class=2" && $3 == "label=found" { print substr($5, 4, 48) }')
+origins() { "$witness" list "$vendor" "$pin" eu-1 | awk '$3 == "label=found/origin" { print substr($5, 4, 24) }'; }
+old=$(origins)
+for half in pubkey privkey; do
+    exits 0 "its $half gets a CKA_ID of its own" bare eu-1 --set-id 0102 --type $half --id "$id"
+done
+exits 0 'without an origin key: check' keyward check
+says '^  note: slot found: token eu-1 has no origin key .*keyward repair' 'has a note with what to do'
+hides 'note: slot (one|two)' 'of this slot only'
+cp "$KEYWARD_CONF" "$work/plain.conf"
+echo 'mechanisms = standard envelope' >>"$KEYWARD_CONF"
+exits 1 'where envelopes are asked for' keyward check
+says '^  problem: slot found: token eu-1 has no origin key .*keyward repair' 'it is a problem'
+sed 's/^mechanisms = .*/mechanisms = standard/' "$KEYWARD_CONF" >"$work/standard.conf"
+exits 0 'where they are not wanted' keyward --config "$work/standard.conf" check
+hides 'origin' 'there is nothing to say'
+# shellcheck disable=SC2317 # exits calls it
+wraps() { printf %032d 0 | keyward wrap found --context here; }
+exits 1 'an envelope under it' wraps
+exits 0 'repair' keyward repair found
+says 'origin key: made in every token' 'makes the origin key of an adopted key'
+exits 0 'then check' keyward check
+hides 'origin' 'has no more to say'
+exits 0 'and an envelope is made' wraps
+tr -d '\n' <"$work/output" >"$work/envelope"
+# shellcheck disable=SC2317
+opens() { keyward unwrap found --context here --reveal <"$work/envelope"; }
+exits 0 'which opens' opens
+equal "$(cat "$work/output")" "$(printf %032d 0)" 'to the same key'
+new=$(origins | grep -vxF "$old")
+exits 0 'a second origin key is planted' bare eu-1 --keygen --key-type GENERIC:32 --label found/origin --id "$new"
+exits 1 'check' keyward check
+says 'problem: slot found: token eu-1 has an origin key that may do more than sign, or two' 'says that there are two'
+mv "$work/plain.conf" "$KEYWARD_CONF"
+
 printf '[slot big]\ntokens = eu-1\n' >>"$KEYWARD_CONF"
 # shellcheck disable=SC2317 # exits calls it
 on_terminal() { script -qec 'keyward create big --type rsa:4096' /dev/null </dev/null; }

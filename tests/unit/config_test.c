@@ -148,6 +148,7 @@ static void design_example_loads(void)
     CU_ASSERT_PTR_EQUAL(s->tokens[1], &t[1]);
     CU_ASSERT_TRUE(s->sealed);
     CU_ASSERT_EQUAL(s->mechanisms, KW_MECHANISMS_STANDARD);
+    CU_ASSERT_TRUE(s->asks_mechanisms);
 
     s = kw_config_slot(c, "fabrikam.test_1");
     CU_ASSERT_PTR_EQUAL_FATAL(s, &c->slots[1]);
@@ -158,6 +159,7 @@ static void design_example_loads(void)
     CU_ASSERT_FALSE(s->sealed);
     CU_ASSERT_FALSE(s->spread);
     CU_ASSERT_EQUAL(s->mechanisms, KW_MECHANISMS_STANDARD | KW_MECHANISMS_ENVELOPE);
+    CU_ASSERT_FALSE(s->asks_mechanisms);
     CU_ASSERT_PTR_NULL(kw_config_slot(c, "contoso"));
     kw_config_free(c);
 }
