@@ -52,12 +52,16 @@ static void disconnect_locked(struct kw_backing *b)
     b->epoch++;
     b->profile = (struct kw_profile){0}; /* another HSM may answer next time */
     kw_recall_clear(&b->recall);
+    (void)pthread_cond_broadcast(&b->changed);
 }
 
-struct kw_rv kw_connection_claim(struct kw_backing *b)
+struct kw_rv kw_connection_claim(struct kw_backing *b, bool inside)
 {
     struct timespec until = kw_clock_in(b->config->wait_ms);
     while (b->exclusive) {
+        if (inside && !b->connected) {
+            return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the backing token was given up meanwhile");
+        }
         if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0 && b->exclusive) {
             return KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
         }
@@ -203,16 +207,11 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
     set_problem_locked(b, sentence);
 }
 
-/* Makes the backing connected, or says why not. The caller is inside the vendor; *inside tells whether it still is. */
+/* Makes the backing connected, or says why not. Nobody else is at it. The caller is inside the vendor; *inside tells whether it still is. */
 static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, bool *inside)
 {
-    struct kw_rv r = kw_connection_claim(b);
-    if (!kw_ok(r)) {
-        return r;
-    }
-    if (b->connected && b->vendor_epoch == *epoch) {
-        goto done;
-    }
+    struct kw_rv r = KW_OK;
+    b->exclusive = true;
     disconnect_locked(b);
     if (b->failures > 0 && !kw_clock_is_past(&b->retry_at)) {
         r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token was absent a moment ago");
@@ -240,10 +239,50 @@ done:
     return r;
 }
 
-/* Enters the vendor's module and connects. On success the caller is inside and the lock is held. */
-static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f)
+/* The vendor's module cannot be loaded or entered. */
+static void set_unusable(struct kw_backing *b)
 {
-    unsigned long epoch = 0;
+    char sentence[KW_BACKING_PROBLEM];
+    (void)snprintf(sentence, sizeof sentence, "token %s: %s cannot be used; see the log line before this one", b->config->name,
+                   b->config->module_path);
+    pthread_mutex_lock(&b->lock);
+    set_problem_locked(b, sentence);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static bool load_vendor(struct kw_backing *b)
+{
+    struct kw_vendor *vendor = b->vendor;
+    if (vendor != NULL) {
+        return true;
+    }
+    if (!kw_ok(kw_vendor_load(b->config->module_path, b->config->init, &vendor))) {
+        set_unusable(b);
+        return false;
+    }
+    if (b->config->sessions == 1) {
+        kw_vendor_one_at_a_time(vendor, b->config->wait_ms);
+    }
+    b->vendor = vendor;
+    return true;
+}
+
+/* Waits while somebody connects or logs in. The caller is not inside the vendor: who connects may have to start the module anew, and that waits
+ * until nobody is. */
+static struct kw_rv await(struct kw_backing *b, const struct timespec *until)
+{
+    pthread_mutex_lock(&b->lock);
+    while (b->exclusive && pthread_cond_timedwait(&b->changed, &b->lock, until) == 0) {
+    }
+    bool over = !b->exclusive;
+    pthread_mutex_unlock(&b->lock);
+    return over ? KW_OK : KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
+}
+
+/* Enters the vendor's module and connects. On success the caller is inside and the lock is held. *epoch is the vendor's, also of a failure. */
+static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch)
+{
+    struct timespec until = kw_clock_in(b->config->wait_ms);
     bool inside = true;
     if (b->config->problem != NULL) {
         pthread_mutex_lock(&b->lock);
@@ -251,35 +290,37 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f)
         pthread_mutex_unlock(&b->lock);
         return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the configuration of the backing token has a problem");
     }
-    struct kw_vendor *vendor = b->vendor;
-    struct kw_rv r = KW_OK;
-    if (vendor == NULL) {
-        r = kw_vendor_load(b->config->module_path, b->config->init, &vendor);
+    if (!load_vendor(b)) {
+        return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the vendor's module cannot be loaded");
     }
-    if (kw_ok(r)) {
-        r = kw_vendor_enter(vendor, f, &epoch);
-    }
-    if (!kw_ok(r)) {
+    for (;;) {
+        struct kw_rv r = kw_vendor_enter(b->vendor, f, epoch);
+        if (r.code == CKR_DEVICE_MEMORY) { /* it is only busy */
+            return r;
+        }
+        if (!kw_ok(r)) {
+            set_unusable(b);
+            return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the vendor's module cannot be used");
+        }
         pthread_mutex_lock(&b->lock);
-        char sentence[KW_BACKING_PROBLEM];
-        (void)snprintf(sentence, sizeof sentence, "token %s: %s cannot be used; see the log line before this one",
-                       b->config->name, b->config->module_path);
-        set_problem_locked(b, sentence);
+        if (b->connected && b->vendor_epoch == *epoch) {
+            return KW_OK;
+        }
+        if (!b->exclusive) {
+            break;
+        }
         pthread_mutex_unlock(&b->lock);
-        return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the vendor's module cannot be used");
+        kw_vendor_leave(b->vendor);
+        r = await(b, &until);
+        if (!kw_ok(r)) {
+            return r;
+        }
     }
-    pthread_mutex_lock(&b->lock);
-    if (b->vendor == NULL) {
-        b->vendor = vendor;
-    }
-    if (b->connected && b->vendor_epoch == epoch) {
-        return KW_OK;
-    }
-    r = connect_locked(b, f, &epoch, &inside);
+    struct kw_rv r = connect_locked(b, f, epoch, &inside);
     if (!kw_ok(r)) {
         pthread_mutex_unlock(&b->lock);
         if (inside) {
-            kw_vendor_leave(vendor);
+            kw_vendor_leave(b->vendor);
         }
     }
     return r;
@@ -296,7 +337,8 @@ static void give_up(struct kw_backing *b, unsigned long epoch, const char *why)
 static struct kw_rv reach_once(struct kw_backing *b, CK_TOKEN_INFO *info, bool *again)
 {
     const CK_FUNCTION_LIST *f = NULL;
-    struct kw_rv r = enter_lock(b, &f);
+    unsigned long epoch = 0;
+    struct kw_rv r = enter_lock(b, &f, &epoch);
     if (!kw_ok(r)) {
         return r;
     }
@@ -316,7 +358,6 @@ static struct kw_rv reach_once(struct kw_backing *b, CK_TOKEN_INFO *info, bool *
     } else if (info != NULL) {
         *info = now;
     }
-    unsigned long epoch = b->vendor_epoch;
     pthread_mutex_unlock(&b->lock);
     kw_vendor_leave(b->vendor);
     if (!kw_ok(r)) {
@@ -368,17 +409,21 @@ static CK_RV open_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f
 }
 
 /* A session: an idle one, a new one, or one that somebody gives back within config->wait_ms. A token that gives no more has a limit of its own
- * below ours: then, too, one of those that are open is waited for. The lock is held; given up meanwhile. */
+ * below ours: then, too, one of those that are open is waited for, but not when the connection is over: its end waits until nobody is inside the
+ * vendor. The lock is held; given up meanwhile. */
 static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
     struct timespec until = {0};
     bool full = false;
     for (;;) {
-        while (b->draining || (b->idle == 0 && (b->open >= b->config->sessions || (full && b->open > 0)))) {
+        while (b->connected && (b->draining || (b->idle == 0 && (b->open >= b->config->sessions || (full && b->open > 0))))) {
             until = until.tv_sec == 0 ? kw_clock_in(b->config->wait_ms) : until;
             if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
                 return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
             }
+        }
+        if (!b->connected) {
+            return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the backing token was given up meanwhile");
         }
         if (b->idle > 0) {
             *session = b->pool[--b->idle];
@@ -400,10 +445,11 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
     return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
 }
 
-static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease *lease)
+/* *epoch: the vendor's, in which it was tried. */
+static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease *lease, unsigned long *epoch)
 {
     const CK_FUNCTION_LIST *f = NULL;
-    struct kw_rv r = enter_lock(b, &f);
+    struct kw_rv r = enter_lock(b, &f, epoch);
     if (!kw_ok(r)) {
         return r;
     }
@@ -435,16 +481,13 @@ static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease 
 
 struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *lease)
 {
-    struct kw_rv r = lease_once(b, user, lease);
+    unsigned long epoch = 0;
+    struct kw_rv r = lease_once(b, user, lease, &epoch);
     if (r.code != CKR_DEVICE_ERROR) {
         return r;
     }
-    pthread_mutex_lock(&b->lock);
-    struct kw_vendor *vendor = b->vendor;
-    unsigned long epoch = b->vendor_epoch;
-    pthread_mutex_unlock(&b->lock);
-    r = kw_vendor_end_epoch(vendor, epoch); /* the connection was stale and has been given up */
-    return kw_ok(r) ? lease_once(b, user, lease) : r;
+    r = kw_vendor_end_epoch(b->vendor, epoch); /* the connection was stale and has been given up; nothing happens if somebody else was quicker */
+    return kw_ok(r) ? lease_once(b, user, lease, &epoch) : r;
 }
 
 /* A session was lost: those that lie idle are gone with it, or soon would be. Without a session there is no login, and the handles of private

@@ -43,8 +43,9 @@ struct kw_backing {
 };
 
 /* Makes the caller the only one that connects, logs in or logs out; the lock is held, and given up while waiting. CKR_DEVICE_ERROR after
- * config->wait_ms. */
-KW_MUST_USE struct kw_rv kw_connection_claim(struct kw_backing *b);
+ * config->wait_ms, and at once when the caller is `inside` the vendor's module (has a lease) and the connection is over: whoever makes the next
+ * one waits until nobody is inside. */
+KW_MUST_USE struct kw_rv kw_connection_claim(struct kw_backing *b, bool inside);
 void kw_connection_release(struct kw_backing *b);
 
 /* Logs the lease's token in with `pin`, or compares with the one that worked; NULL: with the one that worked. `trusted`: the PIN needs no

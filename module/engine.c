@@ -86,9 +86,8 @@ static struct kw_rv do_offers(struct kw_lease *lease, struct kw_cmk *cmk, void *
     return KW_OK;
 }
 
-struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
+static struct kw_rv reach_one(struct kw_members *m, struct kw_engine_token *out)
 {
-    struct kw_members *m = e->slots[slot];
     CK_TOKEN_INFO info;
     size_t member = 0;
     struct kw_rv r = kw_members_reach(m, &info, &member);
@@ -107,6 +106,16 @@ struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_
     };
     const struct kw_job job = {.op = do_offers, .arg = out};
     return kw_members_run_on(m, member, &job);
+}
+
+struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
+{
+    struct kw_members *m = e->slots[slot];
+    struct kw_rv r = reach_one(m, out);
+    for (size_t i = 1; !kw_ok(r) && i < kw_members_count(m); i++) {
+        r = reach_one(m, out); /* the one that was reached went away: its peers */
+    }
+    return r;
 }
 
 bool kw_engine_has_pin_source(const struct kw_engine *e, size_t slot)

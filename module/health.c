@@ -35,7 +35,9 @@ bool kw_health_failed(struct kw_health *h, long rest_ms)
     ms -= (long)kw_clock_jitter((unsigned)ms / 4 + 1);
     h->state = h->state == KW_HEALTH_OUT ? KW_HEALTH_OUT : KW_HEALTH_DOWN;
     h->failures++;
-    h->retry_at = kw_clock_in(ms > rest_ms ? ms : rest_ms);
+    /* Two back-offs that do not know of each other would add up: where the token itself is left alone, the end of that is the time. */
+    bool rests = rest_ms > 0 && (h->state == KW_HEALTH_DOWN || rest_ms > ms);
+    h->retry_at = kw_clock_in(rests ? rest_ms : ms);
     h->trial = false;
     return changed;
 }

@@ -26,7 +26,8 @@ bool kw_health_take(struct kw_health *h);
 
 /* How it went. Each gives whether the state is another one now. */
 bool kw_health_served(struct kw_health *h);
-bool kw_health_failed(struct kw_health *h, long rest_ms); /* it will be refused for rest_ms anyway */
+/* `rest_ms`: 0, or for how long the token will be refused anyway; then it is tried after that time, and not later. */
+bool kw_health_failed(struct kw_health *h, long rest_ms);
 bool kw_health_poisoned(struct kw_health *h, const char *why);
 
 /* Milliseconds until it may be tried; 0: now; -1: somebody is at it. */

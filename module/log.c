@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,8 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sigpipe.h"
 
 enum { TEXT_MAX = 1024, LINE_SIZE = TEXT_MAX + 96 }; /* bytes, with the NUL */
 
@@ -163,21 +164,10 @@ static void neutralize(char *text)
 /* write(2) without the SIGPIPE that a closed pipe would raise: the signal is the application's. */
 static bool write_quietly(int fd, const char *line, size_t len)
 {
-    sigset_t pipe_only;
-    sigset_t before;
-    sigset_t pending;
-    (void)sigemptyset(&pipe_only);
-    (void)sigaddset(&pipe_only, SIGPIPE);
-    (void)sigpending(&pending);
-    if (pthread_sigmask(SIG_BLOCK, &pipe_only, &before) != 0) {
-        return false;
-    }
+    struct kw_sigpipe pipe;
+    kw_sigpipe_hold(&pipe);
     ssize_t n = TEMP_FAILURE_RETRY(write(fd, line, len));
-    if (n < 0 && errno == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
-        static const struct timespec at_once = {0, 0};
-        (void)TEMP_FAILURE_RETRY(sigtimedwait(&pipe_only, NULL, &at_once));
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    kw_sigpipe_release(&pipe);
     return n == (ssize_t)len;
 }
 

@@ -59,7 +59,7 @@ static struct kw_rv send_pin(struct kw_lease *lease, const struct kw_secret *pin
 struct kw_rv kw_login_locked(struct kw_lease *lease, const struct kw_secret *pin, bool trusted)
 {
     struct kw_backing *b = lease->backing;
-    struct kw_rv r = kw_connection_claim(b);
+    struct kw_rv r = kw_connection_claim(b, true);
     if (!kw_ok(r)) {
         return r;
     }
@@ -184,7 +184,7 @@ void kw_backing_logout(struct kw_backing *b)
         return;
     }
     drain_locked(b);
-    struct kw_rv alone = kw_connection_claim(b); /* a login of another slot is over, or begins after this */
+    struct kw_rv alone = kw_connection_claim(b, false); /* a login of another slot is over, or begins after this */
     if (b->users > 1 || !kw_ok(alone)) {
         b->users -= b->users > 0;
         goto done;

@@ -3,12 +3,12 @@
 #include <p11-kit/p11-kit.h>
 #include <dlfcn.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "log.h"
+#include "sigpipe.h"
 
 enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
 
@@ -26,6 +26,7 @@ struct kw_vendor {
     bool watched;        /* our exit handler stands behind the vendor's own */
     bool foreign;        /* somebody else had initialised it: not ours to finalise */
     bool stuck;          /* a restart waited in vain for a call that does not return, and it is still inside */
+    long turn_ms;        /* one thread at a time is inside, and others wait so long for their turn; 0: any number */
     bool inherited;      /* this process is a fork of the one that initialised it */
     unsigned long epoch; /* counts C_Initialize */
     struct timespec since;
@@ -36,7 +37,7 @@ static struct kw_vendor *registry;
 static _Atomic bool no_threads;
 static _Atomic(void (*)(void)) exit_hook;
 static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
-static _Thread_local sigset_t mask_before; /* of this thread, while it is inside */
+static _Thread_local struct kw_sigpipe pipe_before; /* of this thread, while it is inside */
 
 static void init_sync(struct kw_vendor *v)
 {
@@ -111,33 +112,6 @@ struct kw_rv kw_vendor_load(const char *path, const char *init, struct kw_vendor
     pthread_mutex_unlock(&registry_lock);
     free(real);
     return r;
-}
-
-/* Some modules write to a socket whose peer may be gone (p11-kit's client, caml-crush): a SIGPIPE that comes of it is ours, not the
- * application's (HSM-FACTS rule 11). Nothing is done when the application has blocked it anyway. */
-static void block_sigpipe(void)
-{
-    sigset_t pipe;
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe, &mask_before);
-}
-
-static void unblock_sigpipe(void)
-{
-    static const struct timespec at_once = {0, 0};
-    sigset_t pending;
-    if (sigismember(&mask_before, SIGPIPE) == 1) {
-        return;
-    }
-    if (sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) { /* asking is cheaper than waiting for nothing */
-        sigset_t pipe;
-        (void)sigemptyset(&pipe);
-        (void)sigaddset(&pipe, SIGPIPE);
-        while (sigtimedwait(&pipe, NULL, &at_once) == SIGPIPE) {
-        }
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 }
 
 /* C_Initialize; nobody else is inside. A module inherited by fork that says it is initialised holds the parent's session and
@@ -228,17 +202,44 @@ static bool wait_idle_locked(struct kw_vendor *v, long ms)
     return true;
 }
 
+void kw_vendor_one_at_a_time(struct kw_vendor *v, long wait_ms)
+{
+    pthread_mutex_lock(&v->lock);
+    v->turn_ms = wait_ms > v->turn_ms ? wait_ms : v->turn_ms;
+    pthread_mutex_unlock(&v->lock);
+}
+
+/* Waits while a restart runs, and for the caller's turn; the lock is held. */
+static struct kw_rv wait_turn_locked(struct kw_vendor *v)
+{
+    struct timespec until = {0, 0};
+    if (v->turn_ms > 0) {
+        until = kw_clock_in(v->turn_ms);
+    }
+    for (;;) {
+        if (v->busy) {
+            if (!wait_idle_locked(v, WAIT_MS)) {
+                return KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
+            }
+        } else if (v->turn_ms > 0 && mine == 0 && v->inside > 0) {
+            if (pthread_cond_timedwait(&v->changed, &v->lock, &until) != 0) {
+                return KW_FAIL(CKR_DEVICE_MEMORY, "the vendor's module is used by one call at a time and stays busy");
+            }
+        } else {
+            return KW_OK;
+        }
+    }
+}
+
 struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
 {
-    struct kw_rv r = KW_OK;
     bool first = mine == 0;
     if (first) {
-        block_sigpipe();
+        kw_sigpipe_hold(&pipe_before);
     }
     pthread_mutex_lock(&v->lock);
-    if (v->busy && !wait_idle_locked(v, WAIT_MS)) {
-        r = KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
-    } else if (!v->started) {
+    struct kw_rv r = wait_turn_locked(v);
+    if (kw_ok(r) && !v->started) {
         r = start_locked(v);
     }
     if (kw_ok(r)) {
@@ -249,7 +250,7 @@ struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **funct
     }
     pthread_mutex_unlock(&v->lock);
     if (first && !kw_ok(r)) {
-        unblock_sigpipe();
+        kw_sigpipe_release(&pipe_before);
     }
     return r;
 }
@@ -260,12 +261,12 @@ void kw_vendor_leave(struct kw_vendor *v)
     v->inside--;
     mine--;
     v->stuck = v->stuck && v->inside > 0;
-    if (v->inside == 0 && v->busy) {
+    if (v->inside == 0 && (v->busy || v->turn_ms > 0)) {
         pthread_cond_broadcast(&v->changed);
     }
     pthread_mutex_unlock(&v->lock);
     if (mine == 0) {
-        unblock_sigpipe();
+        kw_sigpipe_release(&pipe_before);
     }
 }
 
@@ -284,11 +285,12 @@ struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)
         v->started = false;
         if (!v->foreign) {
             pthread_mutex_unlock(&v->lock);
-            block_sigpipe();
+            struct kw_sigpipe pipe;
+            kw_sigpipe_hold(&pipe);
             mine++;
             (void)v->functions->C_Finalize(NULL);
             mine--;
-            unblock_sigpipe();
+            kw_sigpipe_release(&pipe);
             pthread_mutex_lock(&v->lock);
         }
     }

@@ -22,6 +22,10 @@ KW_MUST_USE struct kw_rv kw_vendor_load(const char *path, const char *init, stru
 KW_MUST_USE struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch);
 void kw_vendor_leave(struct kw_vendor *v);
 
+/* From now on one thread at a time is inside (a thread that is inside some vendor already does not wait): for modules that go wrong with two.
+ * kw_vendor_enter waits at most `wait_ms` for its turn, then answers CKR_DEVICE_MEMORY. */
+void kw_vendor_one_at_a_time(struct kw_vendor *v, long wait_ms);
+
 /* Ends epoch `epoch` by C_Finalize, once, when nobody is inside (waits at most 5 s, then gives up with CKR_DEVICE_ERROR);
  * the next kw_vendor_enter initialises. Nothing happens when that epoch is over already. A module that the application itself had
  * initialised is never finalised. The caller must not be inside. */

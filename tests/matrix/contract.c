@@ -351,41 +351,27 @@ static void restart(struct scene *s)
     }
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static bool run_shell(struct scene *s, const char *variable)
-{
-    const char *command = getenv(variable);
-    const char *const argv[] = {"sh", "-c", command, NULL};
-    return scene_check(s, command != NULL && fixture_execute(s->f, argv), variable, 0);
-}
-
 /* The HSM goes away and returns; the broker's session and handles stay. Some HSMs go on with what they have in memory. */
 static void outage(struct scene *s)
 {
     struct kept k;
-    if (!scene_keep(s, &k) || !run_shell(s, "CONTRACT_DOWN")) {
+    if (!scene_keep(s, &k) || !scene_shell(s, "CONTRACT_DOWN")) {
         return;
     }
     for (int i = 0; i < 3; i++) {
-        double start = seconds();
+        double start = scene_seconds();
         CK_RV rv = scene_answer(s, &k);
         bool others = getenv("CONTRACT_SERVES") != NULL; /* a replica is still there */
         (void)scene_check(s, !others || rv == CKR_OK, "away, a replica serves", rv);
         (void)scene_check(s, rv == CKR_OK || rv == CKR_DEVICE_ERROR || rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT,
                           "away, it works on or answers an outage", rv);
-        (void)scene_check(s, seconds() - start < OUTAGE_MOST, "within its bound", 0);
+        (void)scene_check(s, scene_seconds() - start < OUTAGE_MOST, "within its bound", 0);
     }
-    if (!run_shell(s, "CONTRACT_UP")) {
+    if (!scene_shell(s, "CONTRACT_UP")) {
         return;
     }
-    double until = seconds() + OUTAGE_MOST;
-    while (scene_answer(s, &k) != CKR_OK && seconds() < until) {
+    double until = scene_seconds() + OUTAGE_MOST;
+    while (scene_answer(s, &k) != CKR_OK && scene_seconds() < until) {
         (void)usleep(20 * 1000);
     }
     (void)scene_still_opens(s, &k, "back, the same session opens what it wrapped before");

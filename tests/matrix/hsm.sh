@@ -73,7 +73,7 @@ up_opencryptoki() {
     chgrp -R pkcs11 /run/opencryptoki /run/lock/opencryptoki "$work/lib/swtok"
     pkcsslotd || return
     # shellcheck disable=SC2016 # a shell of the contract expands it
-    export CONTRACT_DOWN='kill "$(cat /run/pkcsslotd.pid)"' CONTRACT_UP='rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket; pkcsslotd'
+    export CONTRACT_DOWN='kill -s "${CONTRACT_SIGNAL:-TERM}" "$(cat /run/pkcsslotd.pid)"' CONTRACT_UP='rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket; pkcsslotd'
     echo eu-1 | pkcsconf -I -c 0 -S 87654321 >/dev/null &&
         pkcsconf -P -c 0 -S 87654321 -n 12345678 && pkcsconf -u -c 0 -S 12345678 -n "$pin" && profile opencryptoki
 }
@@ -86,9 +86,10 @@ missing_p11_kit() {
     need p11-kit p11-kit
     need "$p11_client" p11-kit-modules
 }
-# serve: the server, started and listening.
+# serve: the server, started and listening. It does not start where a killed one has left its socket, and says that it does.
 serve() {
     local i
+    rm -f "$work/p11-kit"
     eval "$(p11-kit server --provider "$softhsm" --name "$work/p11-kit" pkcs11:token=eu-1)" || return
     for ((i = 0; i < 100; i++)); do
         [ ! -S "$work/p11-kit" ] || break
@@ -100,8 +101,8 @@ serve() {
 up_p11_kit() {
     up_softhsm && serve && profile p11-kit
     # the listener and its child for each client
-    export CONTRACT_DOWN="p=\$(cat $work/p11-kit.pid); kill \$(ps -o pid= --ppid \$p) \$p; rm -f $work/p11-kit"
-    export CONTRACT_UP="p11-kit server --provider $softhsm --name $work/p11-kit pkcs11:token=eu-1 | sed -n 's/P11_KIT_SERVER_PID=\\([0-9]*\\).*/\\1/p' >$work/p11-kit.pid"
+    export CONTRACT_DOWN="p=\$(cat $work/p11-kit.pid); kill -s \"\${CONTRACT_SIGNAL:-TERM}\" \$(ps -o pid= --ppid \$p) \$p"
+    export CONTRACT_UP="$here/run --serve $work"
 }
 down_p11_kit() {
     kill "$(cat "$work/p11-kit.pid")"

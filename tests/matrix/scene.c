@@ -1,7 +1,9 @@
 #include "scene.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 const struct way ways[] = {
     {"KW", CKM_AES_KEY_WRAP, 0, WAY_AES},
@@ -90,6 +92,20 @@ bool scene_keyward(struct scene *s, const char *verb, const char *slot, const ch
     (void)snprintf(what, sizeof what, "keyward %s %s %s", verb, slot == NULL ? "" : slot,
                    version == NULL ? "" : version);
     return scene_check(s, argv[0] != NULL && fixture_execute(s->f, argv), what, 0);
+}
+
+bool scene_shell(struct scene *s, const char *variable)
+{
+    const char *command = getenv(variable);
+    const char *const argv[] = {"sh", "-c", command, NULL};
+    return scene_check(s, command != NULL && fixture_execute(s->f, argv), variable, 0);
+}
+
+double scene_seconds(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* Wrapping. */

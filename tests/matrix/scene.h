@@ -48,6 +48,11 @@ bool scene_look(struct scene *s);
 /* Runs `keyward VERB [SLOT [--version VERSION]]`; true when it ends with 0. */
 bool scene_keyward(struct scene *s, const char *verb, const char *slot, const char *version);
 
+/* Runs the shell command of an environment variable, which takes the HSM away or brings it back (hsm.sh). */
+bool scene_shell(struct scene *s, const char *variable);
+/* Of a clock that only goes forward. */
+double scene_seconds(void);
+
 /* C_WrapKey by a way; *len becomes the length, SCENE_ROOM is there. */
 CK_RV scene_wrap(const struct scene *s, const struct way *w, CK_OBJECT_HANDLE key, uint8_t *out, CK_ULONG *len);
 

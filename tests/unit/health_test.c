@@ -48,6 +48,9 @@ static void each_failure_doubles_the_time(void)
     (void)kw_health_take(&h);
     (void)kw_health_failed(&h, 5000); /* the token is refused for so long anyway */
     CU_ASSERT(kw_health_rest(&h) > 4000);
+    h.trial = true;
+    (void)kw_health_failed(&h, 30); /* or for a shorter time than its own would be by now */
+    CU_ASSERT(kw_health_rest(&h) <= 30);
 }
 
 static void out_of_service_stays_so_until_it_is_looked_at(void)
