@@ -64,6 +64,12 @@ void chapter_check_either(CK_RV got, const CK_RV want[2], const char *file, unsi
     judge(got == want[0] || got == want[1], file, line, sentence);
 }
 
+bool chapter_in_valgrind(void)
+{
+    const char *loaded = getenv("LD_PRELOAD");
+    return loaded != NULL && strstr(loaded, "/vgpreload_") != NULL;
+}
+
 CK_SESSION_HANDLE enter(const char *slot)
 {
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");

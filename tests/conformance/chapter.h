@@ -46,6 +46,9 @@ const char *chapter_rv_name(CK_RV rv);
 /* "before: after" in one of a few static places, for cases of a table that share a check. */
 const char *chapter_join(const char *before, const char *after);
 
+/* Whether this process runs in valgrind, which keeps what is freed and runs one thread at a time. */
+bool chapter_in_valgrind(void);
+
 /* C_Initialize, and a logged-in read/write session on the slot; the case has failed when it is 0. leave is C_Finalize. */
 CK_SESSION_HANDLE enter(const char *slot);
 void leave(void);

@@ -98,8 +98,9 @@ static int load_and_unload(void *arg)
     const unsigned threads = count_entries("/proc/self/task");
     long kib = resident();
     (void)arg;
+    const unsigned times = TIMES / fixture_every();
     (void)dlclose(world->handle); /* nobody else keeps it loaded */
-    for (int i = 0; i < TIMES; i++) {
+    for (unsigned i = 0; i < times; i++) {
         void *handle = NULL;
         const CK_FUNCTION_LIST *f = load(&handle);
         STEP(f != NULL);
@@ -107,14 +108,14 @@ static int load_and_unload(void *arg)
         STEP(do_job(f) == 0);
         STEP(f->C_Finalize(NULL) == CKR_OK);
         STEP(dlclose(handle) == 0);
-        if (i == TIMES / 4) { /* what is set up once is there by now */
+        if (i == times / 4) { /* what is set up once is there by now */
             files = count_entries("/proc/self/fd");
             kib = resident();
         }
     }
     STEP(count_entries("/proc/self/fd") == files);
     STEP(count_entries("/proc/self/task") == threads && threads > 0);
-    STEP(kib > 0 && (SANITIZED || resident() - kib < 2048));
+    STEP(kib > 0 && (SANITIZED || chapter_in_valgrind() || resident() - kib < 2048));
     return 0;
 }
 

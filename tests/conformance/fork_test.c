@@ -245,7 +245,7 @@ static int child_of_a_busy_parent(void *arg)
     CK_INFO info;
     STEP(p11->C_GetInfo(&info) == CKR_CRYPTOKI_NOT_INITIALIZED);
     /* The allocator of a sanitizer does not survive a fork while another thread is in it. */
-    return SANITIZED ? 0 : work_in_child(f);
+    return SANITIZED || chapter_in_valgrind() ? 0 : work_in_child(f);
 }
 
 static void forks_while_other_threads_work(void)
@@ -253,13 +253,14 @@ static void forks_while_other_threads_work(void)
     enum { THREADS = 4 };
     struct family f = {0};
     pthread_t threads[THREADS];
+    const unsigned forks = FORKS / fixture_every();
     unsigned good = 0;
     make_family(&f);
     atomic_store(&stop, false);
     for (int i = 0; i < THREADS; i++) {
         CHECK(pthread_create(&threads[i], NULL, keep_busy, &f) == 0, "a thread");
     }
-    for (int i = 0; i < FORKS; i++) {
+    for (unsigned i = 0; i < forks; i++) {
         good += child_run(child_of_a_busy_parent, &f, PATIENCE);
     }
     atomic_store(&stop, true);
@@ -267,9 +268,9 @@ static void forks_while_other_threads_work(void)
         (void)pthread_join(threads[i], NULL);
     }
     (void)printf("[%u forks, %lu wraps beside] ", good, atomic_load(&rounds));
-    CHECK(good == FORKS, "every child of a busy parent did its work");
+    CHECK(good == forks && good > 0, "every child of a busy parent did its work");
     CHECK(atomic_load(&failures) == 0, "no call of the parent failed");
-    CHECK(atomic_load(&rounds) > FORKS, "the parent was busy");
+    CHECK(atomic_load(&rounds) > forks, "the parent was busy");
     check_parent(&f, "after forks while other threads work");
     leave();
 }

@@ -64,13 +64,14 @@ struct scan {
 static void scan_bytes(struct scan *s, uintptr_t at, size_t got, const char *line)
 {
     const uint8_t first = s->text ? text_byte(s->n, 0) : memory_scan_byte(s->n, 0);
-    for (size_t i = 0; i + s->len <= got; i++) {
-        if (s->buffer[i] == first && is_at(s->buffer + i, s->n, s->len, s->text)) {
-            if (s->hits++ == 0) {
-                s->hit->at = at + i;
-                (void)snprintf(s->hit->mapping, sizeof s->hit->mapping, "%.120s", line);
-            }
+    const uint8_t *end = s->buffer + (got < s->len ? 0 : got - s->len + 1);
+    const uint8_t *p = s->buffer;
+    while ((p = memchr(p, first, (size_t)(end - p))) != NULL) {
+        if (is_at(p, s->n, s->len, s->text) && s->hits++ == 0) {
+            s->hit->at = at + (uintptr_t)(p - s->buffer);
+            (void)snprintf(s->hit->mapping, sizeof s->hit->mapping, "%.120s", line);
         }
+        p++;
     }
 }
 

@@ -426,13 +426,15 @@ static unsigned char pin_letter(uint32_t i)
 
 static size_t count_in(const unsigned char *bytes, size_t len)
 {
+    const unsigned char *end = bytes + (len < PIN_HALF ? 0 : len - PIN_HALF + 1);
     size_t found = 0;
-    for (size_t i = 0; i + PIN_HALF <= len; i++) {
-        uint32_t same = 0;
-        while (same < PIN_HALF && bytes[i + same] == pin_letter(PIN_HALF + same)) {
+    while ((bytes = memchr(bytes, pin_letter(PIN_HALF), (size_t)(end - bytes))) != NULL) {
+        uint32_t same = 1;
+        while (same < PIN_HALF && bytes[same] == pin_letter(PIN_HALF + same)) {
             same++;
         }
         found += same == PIN_HALF;
+        bytes++;
     }
     return found;
 }
