@@ -197,7 +197,7 @@ static void check_race(const struct crew_tally *t, const char *what)
     CHECK(t->wrong == 0, chapter_join("never a wrong key", what));
     CHECK(crew_surprises(t, ended, COUNT_OF(ended))[0] == '\0',
           chapter_join(what, crew_surprises(t, ended, COUNT_OF(ended))));
-    CHECK(crew_count(t, CKR_OK) > 100 / fixture_every(), chapter_join("work was done", what));
+    CHECK(crew_count(t, CKR_OK) > 20, chapter_join("work was done", what));
 }
 
 static void logout_and_close_race_with_work(void)
