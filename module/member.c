@@ -10,6 +10,7 @@
 #include "health.h"
 #include "log.h"
 #include "pin.h"
+#include "pulse.h"
 #include "replica.h"
 
 enum {
@@ -29,6 +30,7 @@ struct member {
     atomic_bool joined; /* this slot is a user of the backing's login; changed under the lock */
     bool joining;       /* somebody is at it */
     struct kw_health health;
+    struct kw_pulse pulse;
     struct kw_snapshot *seen; /* the versions when it was last compared with its peers */
     bool lags;                /* they were not those of its peers */
     struct timespec lags_since;
@@ -279,7 +281,7 @@ static void note(struct kw_members *m, struct member *one, const struct outcome 
 }
 
 /* The job on one member, mended and repeated as the class of a failure allows. `compared`: only beside peers that hold the same keys. */
-static struct kw_rv run_on(struct kw_members *m, size_t i, const struct kw_job *job, bool compared, struct outcome *o)
+static struct kw_rv try_on(struct kw_members *m, size_t i, const struct kw_job *job, bool compared, struct outcome *o)
 {
     struct member *one = &m->list[i];
     struct kw_rv r = job->user ? join(m, one, &o->ill) : KW_OK;
@@ -321,6 +323,14 @@ static struct kw_rv run_on(struct kw_members *m, size_t i, const struct kw_job *
     }
 }
 
+static struct kw_rv run_on(struct kw_members *m, size_t i, const struct kw_job *job, bool compared, struct outcome *o)
+{
+    kw_pulse_begin(&m->list[i].pulse);
+    struct kw_rv r = try_on(m, i, job, compared, o);
+    kw_pulse_end(&m->list[i].pulse);
+    return r;
+}
+
 struct kw_rv kw_members_run_on(struct kw_members *m, size_t i, const struct kw_job *job)
 {
     struct outcome o = {0};
@@ -329,13 +339,38 @@ struct kw_rv kw_members_run_on(struct kw_members *m, size_t i, const struct kw_j
 
 /* All of them. */
 
+/* Bit i: calls hang in member i, and it is left alone for that. Where all hang, none is: there is nobody to ask in their place. */
+static unsigned hanging(struct kw_members *m)
+{
+    unsigned bits = 0;
+    bool all = true;
+    if (m->count == 1) {
+        return 0;
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        bool hangs = kw_pulse_hangs(&m->list[i].pulse);
+        all &= hangs;
+        bits |= hangs ? 1u << i : 0;
+    }
+    if (bits == 0 || all) {
+        return 0;
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        bits &= kw_pulse_avoid(&m->list[i].pulse) ? ~0u : ~(1u << i);
+    }
+    return bits;
+}
+
 /* The members worth a try, in the order of preference or, when they take turns, from the next one on. */
 static size_t choose(struct kw_members *m, const struct kw_job *job, size_t order[KW_CONFIG_MEMBERS_MAX])
 {
     size_t n = 0;
+    const unsigned left_alone = hanging(m);
     if (!atomic_load(&m->troubled) && !m->spread) {
-        for (; n < m->count; n++) {
-            order[n] = n;
+        for (size_t i = 0; i < m->count; i++) {
+            if ((left_alone & 1u << i) == 0) {
+                order[n++] = i;
+            }
         }
         return n;
     }
@@ -343,7 +378,7 @@ static size_t choose(struct kw_members *m, const struct kw_job *job, size_t orde
     size_t first = m->spread && job->anywhere ? m->turn++ : 0;
     for (size_t i = 0; i < m->count; i++) {
         size_t k = (first + i) % m->count;
-        if (kw_health_take(&m->list[k].health)) {
+        if ((left_alone & 1u << k) == 0 && kw_health_take(&m->list[k].health)) {
             order[n++] = k;
         }
     }
@@ -373,7 +408,7 @@ static bool rest(struct kw_members *m, const struct timespec *until)
         const long left = -kw_clock_since(until) + 1;
         long soonest = left;
         for (size_t i = 0; i < m->count; i++) {
-            long ms = kw_health_rest(&m->list[i].health);
+            long ms = kw_pulse_hangs(&m->list[i].pulse) ? -1 : kw_health_rest(&m->list[i].health);
             soonest = ms >= 0 && ms < soonest ? ms : soonest;
         }
         worth = soonest <= 0;
@@ -414,7 +449,7 @@ static void look_around(struct kw_members *m)
     pthread_mutex_unlock(&m->lock);
     for (size_t i = 0; lags && i < m->count; i++) {
         pthread_mutex_lock(&m->lock);
-        bool take = m->list[i].joined && m->list[i].health.state == KW_HEALTH_UP;
+        bool take = m->list[i].joined && m->list[i].health.state == KW_HEALTH_UP && !kw_pulse_hangs(&m->list[i].pulse);
         pthread_mutex_unlock(&m->lock);
         if (take) {
             struct outcome o = {0};
@@ -561,8 +596,12 @@ struct kw_rv kw_members_login(struct kw_members *m, const struct kw_secret *pin)
 struct kw_rv kw_members_reach(struct kw_members *m, CK_TOKEN_INFO *info, size_t *member)
 {
     struct kw_rv r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the slot has no backing token");
+    const unsigned left_alone = hanging(m);
     for (unsigned tries = 0; tries == 0 || rest_backings(m, tries); tries++) {
         for (size_t i = 0; i < m->count; i++) {
+            if ((left_alone & 1u << i) != 0) {
+                continue;
+            }
             r = kw_backing_reach(m->list[i].backing, info);
             if (kw_ok(r)) {
                 *member = i;

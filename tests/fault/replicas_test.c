@@ -260,6 +260,97 @@ static void a_hanging_call_hangs_alone(void)
     teller_end();
 }
 
+/* The longest of some calls. */
+static double longest_of(unsigned calls, CK_RV call(void))
+{
+    double longest = 0;
+    for (unsigned i = 0; i < calls; i++) {
+        double start = scandal_ms();
+        CHECK_RV(call(), CKR_OK, "a call of another thread is served");
+        longest = scandal_ms() - start > longest ? scandal_ms() - start : longest;
+    }
+    return longest;
+}
+
+enum { HUNG = 3 };
+
+/* Every unwrap of the first token hangs, and these threads in them; for longer than it takes to see that. */
+static void hang(struct other others[HUNG])
+{
+    const struct faulty_rule *r = scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_HANG, .value = 40000, .token = "eu-1"});
+    for (size_t i = 0; i < HUNG; i++) {
+        start_other(&others[i]);
+    }
+    while (atomic_load(&r->acted) < HUNG) {
+        (void)usleep(500);
+    }
+    (void)usleep(2300 * 1000);
+}
+
+static void let_go(struct other others[HUNG])
+{
+    scandal_clear(teller_control);
+    for (size_t i = 0; i < HUNG; i++) {
+        end_other(&others[i], "the calls that hung end well when the token lets them go");
+    }
+}
+
+static void a_hanging_token_is_left_alone(void)
+{
+    struct other others[HUNG] = {0};
+    teller_begin("pair");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+    hang(others);
+    double longest = longest_of(50, teller_unwrap);
+    (void)printf("\n    # a token in which every call hangs: its peer serves, the longest of 50 calls %.1f ms\n", longest);
+    CHECK(longest < 1000, "who comes when a token hangs is served by its peer");
+    CK_TOKEN_INFO info;
+    CK_SESSION_INFO session;
+    CHECK_RV(p11->C_GetSessionInfo(teller_session, &session), CKR_OK, "the session is there");
+    CHECK_RV(p11->C_GetTokenInfo(session.slotID, &info), CKR_OK, "and so is the token of the slot");
+    let_go(others);
+    const struct faulty_rule *first = count_on("eu-1", FAULTY_C_UnwrapKey);
+    CHECK_RV(teller_unwrap(), CKR_OK, "served");
+    CHECK(atomic_load(&first->seen) > 0, "the preferred token serves again when it has let them go");
+    teller_end();
+}
+
+static CK_RV wrap_once(void)
+{
+    uint8_t out[TELLER_BLOB];
+    return teller_wrap(out);
+}
+
+/* docs/reliability.md, "What is not promised": a restart waits 5 s for a call that hangs, once; C_Finalize 10 s. */
+static void hanging_calls_keep_their_bounds(void)
+{
+    struct other others[HUNG] = {0};
+    teller_begin("pair");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+    const struct faulty_rule *r = scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_HANG, .value = 40000, .times = HUNG, .token = "eu-1"});
+    for (size_t i = 0; i < HUNG; i++) {
+        start_other(&others[i]);
+    }
+    while (atomic_load(&r->acted) < HUNG) {
+        (void)usleep(500);
+    }
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_WrapKey, .act = FAULTY_CODE, .value = CKR_DEVICE_ERROR, .token = "eu-1"});
+    double once = longest_of(1, wrap_once);
+    double after = longest_of(50, wrap_once);
+    double start = scandal_ms();
+    CK_RV rv = p11->C_Finalize(NULL);
+    double ended = scandal_ms() - start;
+    (void)printf("\n    # calls hang, and their module wants a restart: the call that tries it %.0f ms, the longest of 50 after it %.1f ms; C_Finalize %.0f ms\n", once,
+                 after, ended);
+    CHECK(once < 6000, "the restart that a hanging call keeps from happening is given up within its bound");
+    CHECK(after < 1000, "and is tried once");
+    CHECK_RV(rv, CKR_FUNCTION_FAILED, "C_Finalize says that calls do not return");
+    CHECK(ended > 9000 && ended < 11000, "within its bound");
+    CHECK_RV(wrap_once(), CKR_OK, "and nothing has ended");
+    let_go(others);
+    teller_end();
+}
+
 static void sessions_are_shared_out(void)
 {
     teller_begin("pair");
@@ -346,17 +437,25 @@ static CU_TestInfo tests[] = {
     {"spread = yes takes turns", spread_takes_turns},
     {"a sealed data key has a home", sealed_keys_have_a_home},
     {"a hanging call hangs alone", a_hanging_call_hangs_alone},
+    {"a hanging token is left alone", a_hanging_token_is_left_alone},
     {"few sessions are shared out", sessions_are_shared_out},
     {"a crowd meets the outage", a_crowd_meets_the_outage},
     CU_TEST_INFO_NULL,
 };
 
-int main(void)
+/* Mostly waiting: a test of its own. */
+static CU_TestInfo hanging_tests[] = {
+    {"hanging calls keep their bounds", hanging_calls_keep_their_bounds},
+    CU_TEST_INFO_NULL,
+};
+
+int main(int argc, char **argv)
 {
+    bool hanging = argc > 1 && strcmp(argv[1], "hanging") == 0;
     static const struct fixture_slot slots[] = {{.name = "pair", .tokens = "eu-1 eu-2", .cmk = FIXTURE_CMK_KNOWN},
                                                 {.name = "alone", .tokens = "eu-1", .cmk = FIXTURE_CMK_KNOWN},
                                                 {.name = "turns", .tokens = "eu-1 eu-2", .cmk = FIXTURE_CMK_KNOWN, .spread = true},
                                                 {0}};
     const struct fixture_settings settings = {.slots = slots, .vendor = teller_prepare()};
-    return settings.vendor == NULL ? 1 : chapter_run("replicas", &settings, tests);
+    return settings.vendor == NULL ? 1 : chapter_run("replicas", &settings, hanging ? hanging_tests : tests);
 }
