@@ -2,6 +2,7 @@
 
 #include <p11-kit/p11-kit.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,24 +81,42 @@ done:
     return r;
 }
 
-static bool is_myself(const char *path)
+/* The name of a file that all its names lead to; a copy of `path` where nobody knows. NULL when memory is short: the other names of a module that is
+ * loaded would make a second one of it. */
+static char *resolve(const char *path)
+{
+    char *real = realpath(path, NULL);
+    return real != NULL || errno == ENOMEM ? real : strdup(path);
+}
+
+static struct kw_rv check_not_myself(const char *name)
 {
     Dl_info info;
-    char *real = dladdr(&registry, &info) != 0 && info.dli_fname != NULL ? realpath(info.dli_fname, NULL) : NULL;
-    bool same = real != NULL && strcmp(real, path) == 0;
-    free(real);
-    return same;
+    struct kw_rv r = KW_OK;
+    if (dladdr(&registry, &info) == 0 || info.dli_fname == NULL) {
+        return r;
+    }
+    char *own = resolve(info.dli_fname);
+    if (own == NULL) {
+        r = KW_FAIL(CKR_HOST_MEMORY, "no memory for the name of a vendor module");
+    } else if (strcmp(own, name) == 0) {
+        kw_log(KW_LOG_ERROR, "%s is Keyward itself; module-path must name the vendor's module", name);
+        r = KW_FAIL(CKR_GENERAL_ERROR, "the vendor's module is Keyward itself");
+    }
+    free(own);
+    return r;
 }
 
 struct kw_rv kw_vendor_load(const char *path, const char *init, struct kw_vendor **out)
 {
-    struct kw_rv r = KW_OK;
-    char *real = realpath(path, NULL); /* two names of one file are one module */
-    const char *name = real != NULL ? real : path;
-    if (is_myself(name)) {
-        kw_log(KW_LOG_ERROR, "%s is Keyward itself; module-path must name the vendor's module", path);
-        free(real);
-        return KW_FAIL(CKR_GENERAL_ERROR, "the vendor's module is Keyward itself");
+    char *name = resolve(path); /* two names of one file are one module */
+    if (name == NULL) {
+        return KW_FAIL(CKR_HOST_MEMORY, "no memory for the name of a vendor module");
+    }
+    struct kw_rv r = check_not_myself(name);
+    if (!kw_ok(r)) {
+        free(name);
+        return r;
     }
     pthread_mutex_lock(&registry_lock);
     struct kw_vendor *v = registry;
@@ -110,7 +129,7 @@ struct kw_rv kw_vendor_load(const char *path, const char *init, struct kw_vendor
         r = load_locked(name, init, out);
     }
     pthread_mutex_unlock(&registry_lock);
-    free(real);
+    free(name);
     return r;
 }
 

@@ -1,5 +1,7 @@
 #include "chapter.h"
 
+#include "ordeal.h"
+
 struct fixture *world;
 const struct calls *p11;
 
@@ -83,11 +85,15 @@ void leave(void)
     CHECK_RV(p11->C_Finalize(NULL), CKR_OK, "C_Finalize");
 }
 
-static int run_cases(const char *title, CU_TestInfo *tests)
+static const char *title_of;
+static CU_TestInfo *tests_of;
+
+static int run_cases(void)
 {
     char name[64];
-    (void)snprintf(name, sizeof name, "%s", title);
-    CU_SuiteInfo suites[] = {{name, NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
+    p11 = world->calls_3_2;
+    (void)snprintf(name, sizeof name, "%s", title_of);
+    CU_SuiteInfo suites[] = {{name, NULL, NULL, ordeal_case_begins, ordeal_case_ends, tests_of}, CU_SUITE_INFO_NULL};
     if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS) {
         (void)fprintf(stderr, "CUnit: %s\n", CU_get_error_msg());
         return 2;
@@ -123,7 +129,9 @@ int chapter_run(const char *title, const struct fixture_settings *settings, CU_T
         return 2;
     }
     p11 = world->calls_3_2;
-    int status = run_cases(title, tests);
+    title_of = title;
+    tests_of = tests;
+    int status = ordeal_wanted() ? ordeal_run(title, world, run_cases) : run_cases();
     (void)p11->C_Finalize(NULL); /* a case that failed may have left it initialized */
     if (status != 0) {
         show_log();

@@ -8,7 +8,7 @@
  * for some calls, the module answers an outage, the library is started anew. What goes amiss is caused, and the fault lies on the way back. A
  * few faults lurk where Keyward reads the master key anew, about once a second, until they are met.
  * The faults are the return codes of errors.def and the lies of steps.c. Prints armed and met of each kind. Status 1 for a
- * wrong key, for an end beyond the bound, for a token that is not served again within a second after the fault, and when
+ * wrong key, for an end beyond the bound, for a token that is not served again within a second and a half after the fault, and when
  * one fault in ten was not met.
  */
 #include <signal.h>
@@ -19,7 +19,7 @@
 
 #include "steps.h"
 
-enum { ONE_IN = 40, BOUND_MS = 6000, BACK_MS = 1000, HANG_S = 60, LESSONS = 3, TRIES = 50, LURK_ONE_IN = 200, LURK_MS = 3000, REREAD_MS = 1100, LURK_LEAST = 50000 };
+enum { ONE_IN = 40, BOUND_MS = 6000, BACK_MS = 1500 /* the key's attributes are read anew once a second */, HANG_S = 60, LESSONS = 3, TRIES = 50, PAUSE_US = 2000, LURK_ONE_IN = 200, LURK_MS = 3000, REREAD_MS = 1100, LURK_LEAST = 50000 };
 
 static unsigned long long state;
 
@@ -65,8 +65,9 @@ struct score {
 };
 
 static struct {
-    unsigned long calls, wrong, slow, stuck, failed;
+    unsigned long calls, wrong, slow, stuck, failed, late;
     double longest, back;
+    double over; /* when the last fault was */
     struct score all, kinds[KINDS], ways[WAYS];
     bool codes[256];
 } tally;
@@ -80,8 +81,16 @@ struct plan {
     struct scandal fault;
 };
 
-/* Whether the broker has its session and the master key's handle. It keeps them over everything but its own C_Finalize. */
+/* Whether the broker has its session and the master key's handle. It keeps them over everything but its own C_Finalize; a handle that it got while
+ * the token lied about the key may be that of another one, which is not there when the lie is over: then it looks the key up again. */
 static bool entered;
+static bool doubtful;
+static bool disturbs;
+
+static bool is_another(CK_RV rv)
+{
+    return rv == CKR_WRAPPING_KEY_HANDLE_INVALID || rv == CKR_UNWRAPPING_KEY_HANDLE_INVALID;
+}
 
 static CK_RV go(size_t step, enum way way, bool *wrong)
 {
@@ -93,8 +102,14 @@ static CK_RV go(size_t step, enum way way, bool *wrong)
     if (!entered) {
         rv = steps_enter();
         entered = rv == CKR_OK;
+        doubtful = disturbs;
     }
-    return rv == CKR_OK ? steps_run(&steps[step], wrong) : rv;
+    rv = rv == CKR_OK ? steps_run(&steps[step], wrong) : rv;
+    if (is_another(rv) && doubtful && !disturbs) {
+        entered = false;
+        rv = go(step, WARM, wrong);
+    }
+    return rv;
 }
 
 static void cause(enum way way)
@@ -265,6 +280,7 @@ static void come_back(const struct plan *p)
     double start = scandal_ms();
     CK_RV rv = go(p->step, WARM, &wrong);
     while (rv != CKR_OK && !wrong && scandal_ms() - start < BACK_MS) {
+        (void)usleep(PAUSE_US);
         rv = go(p->step, WARM, &wrong);
     }
     double took = scandal_ms() - start;
@@ -287,6 +303,8 @@ static void note(struct score *s, bool met, bool served)
 static void settle(const struct plan *p, bool met, bool served)
 {
     scandal_clear(steps_control);
+    disturbs = false;
+    tally.over = scandal_ms();
     come_back(p);
     (void)alarm(0);
     note(&tally.all, met, served);
@@ -303,6 +321,7 @@ static void disturbed(void)
     describe(&p);
     (void)alarm(HANG_S);
     const struct faulty_rule *rule = scandal_arm(steps_control, &p.fault);
+    disturbs = true;
     cause(p.way);
     bool served = timed(p.step, p.way, &wrong) == CKR_OK;
     for (unsigned long more = p.fault.times == 0 ? pick(4) : 0; more > 0; more--) {
@@ -321,6 +340,7 @@ static void lurking(void)
     describe(&p);
     (void)alarm(HANG_S);
     const struct faulty_rule *rule = scandal_arm(steps_control, &p.fault);
+    disturbs = true;
     while (atomic_load(&rule->acted) == 0 && scandal_ms() - start < LURK_MS) {
         rv = timed(any_step(), WARM, &wrong);
     }
@@ -331,7 +351,13 @@ static void quiet(void)
 {
     bool wrong = false;
     (void)snprintf(at_hand, sizeof at_hand, "call %lu, without a fault", tally.calls);
-    CK_RV rv = timed(any_step(), WARM, &wrong);
+    size_t step = any_step();
+    CK_RV rv = timed(step, WARM, &wrong);
+    tally.late += rv != CKR_OK;
+    while (rv != CKR_OK && scandal_ms() - tally.over < BACK_MS) { /* another step than the one that came back */
+        (void)usleep(PAUSE_US);
+        rv = timed(step, WARM, &wrong);
+    }
     if (rv != CKR_OK) {
         complain("not served", rv);
         tally.stuck++;
@@ -360,9 +386,9 @@ static void report(unsigned long seed, double start)
         print_score(ways[w].name, FAULTY_ANY, &tally.ways[w]);
     }
     (void)printf("%lu calls in %.0f s, seed %lu: %lu faults armed, %lu met, %lu of %zu codes; %lu calls failed; %lu wrong keys, %lu not served within "
-                 "%d ms of the end of the fault, %lu beyond %d ms; the longest call %.0f ms, the longest way back %.0f ms\n",
+                 "%d ms of the end of the fault, %lu served later than at once, %lu beyond %d ms; the longest call %.0f ms, the longest way back %.0f ms\n",
                  tally.calls, (scandal_ms() - start) / 1000, seed, tally.all.armed, tally.all.met, codes, scandal_code_count - 1, tally.failed,
-                 tally.wrong, tally.stuck, BACK_MS, tally.slow, BOUND_MS, tally.longest, tally.back);
+                 tally.wrong, tally.stuck, BACK_MS, tally.late, tally.slow, BOUND_MS, tally.longest, tally.back);
 }
 
 static int run_calls(unsigned long n, unsigned long seed, unsigned long one_in)

@@ -1,172 +1,31 @@
 /*
- * scarce.c: memory, locked pages, files and random numbers that run out, at each place one after the other.
+ * scarce.c: memory, locked pages, files and random numbers that run out (shortage.h), at each place one after the other.
  *
  *   scarce [--rsa] [--every K]
  *
- * This program's malloc, calloc, realloc, reallocarray, strdup, mmap, mlock, open and getrandom stand before those of libc for every library in the process.
- * They fail only what the chosen ones ask for, Keyward or OpenSSL, and not while SoftHSM is at work, which uses OpenSSL too. For each step of a broker, the call number k = 1, 2, ... n
+ * For each step of a broker, and for what Keyward itself asks, OpenSSL for it, and other libraries for it, the call number k = 1, 2, ... n
  * fails, until the step needs no more; then, for each seed, one call in eight. Demanded: an error that says so, never a wrong key or a
- * crash; the next call succeeds; and after C_Finalize no more memory than before.
+ * crash; the next call succeeds; and after C_Finalize Keyward has no more blocks than before.
  */
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <link.h>
 #include <malloc.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shortage.h"
 #include "steps.h"
 
-enum { MOST = 4000, SEEDS = 20, GROWTH = 64 * 1024, CRASHES_SHOWN = 20 };
+enum { MOST = 4000, SEEDS = 20, ONE_IN = 8, GROWTH = 256 * 1024 /* SoftHSM keeps something of each C_Initialize, OpenSSL of each failure */ };
 
-/* Whose calls fail. */
-static struct range {
+static const struct {
     const char *name;
-    uintptr_t from, to;
-} victims[] = {{"keyward-pkcs11.so", 0, 0}, {"libcrypto.so", 0, 0}};
-
-static bool armed;
-static unsigned long at;      /* the call that fails */
-static unsigned long asked;   /* so far */
-static unsigned long failed;
-static unsigned long long dice; /* 0: by number */
-static size_t whose = 1;      /* victims that count */
-
-static bool is_victim(const void *from)
-{
-    uintptr_t p = (uintptr_t)from;
-    for (size_t i = 0; i < whose; i++) {
-        if (p >= victims[i].from && p < victims[i].to) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool fails(const void *from)
-{
-    if (!armed || !is_victim(from) || atomic_load(&steps_control->inside) != 0) {
-        return false;
-    }
-    asked++;
-    bool now = asked == at;
-    if (dice != 0) {
-        dice = dice * 6364136223846793005ULL + 1442695040888963407ULL;
-        now = (dice >> 33) % 8 == 0;
-    }
-    failed += now;
-    return now;
-}
-
-#define CALLER __builtin_return_address(0)
-
-/* glibc's own names for what these stand before: no dlsym, which allocates. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
-
-#pragma GCC visibility push(default)
-
-void *malloc(size_t size)
-{
-    return fails(CALLER) ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    return fails(CALLER) ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    return fails(CALLER) ? NULL : __libc_realloc(old, size);
-}
-
-void *reallocarray(void *old, size_t count, size_t size)
-{
-    size_t bytes = 0;
-    return fails(CALLER) || __builtin_mul_overflow(count, size, &bytes) ? NULL : __libc_realloc(old, bytes);
-}
-
-char *strdup(const char *text)
-{
-    size_t size = strlen(text) + 1;
-    char *copy = fails(CALLER) ? NULL : __libc_malloc(size);
-    return copy == NULL ? NULL : memcpy(copy, text, size);
-}
-
-int mlock(const void *start, size_t len)
-{
-    static int (*real)(const void *, size_t);
-    if (real == NULL) {
-        *(void **)(void *)&real = dlsym(RTLD_NEXT, "mlock");
-    }
-    errno = ENOMEM;
-    return fails(CALLER) ? -1 : real(start, len);
-}
-
-void *mmap(void *start, size_t len, int protection, int flags, int fd, off_t offset)
-{
-    static void *(*real)(void *, size_t, int, int, int, off_t);
-    if (real == NULL) {
-        *(void **)(void *)&real = dlsym(RTLD_NEXT, "mmap");
-    }
-    errno = ENOMEM;
-    return fails(CALLER) ? MAP_FAILED : real(start, len, protection, flags, fd, offset);
-}
-
-int open(const char *path, int flags, ...)
-{
-    static int (*real)(const char *, int, ...);
-    va_list args;
-    va_start(args, flags);
-    mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(args, mode_t) : 0;
-    va_end(args);
-    if (real == NULL) {
-        *(void **)(void *)&real = dlsym(RTLD_NEXT, "open");
-    }
-    errno = EMFILE;
-    return fails(CALLER) ? -1 : real(path, flags, mode);
-}
-
-ssize_t getrandom(void *out, size_t len, unsigned flags)
-{
-    static ssize_t (*real)(void *, size_t, unsigned);
-    if (real == NULL) {
-        *(void **)(void *)&real = dlsym(RTLD_NEXT, "getrandom");
-    }
-    errno = ENOSYS;
-    return fails(CALLER) ? -1 : real(out, len, flags);
-}
-
-#pragma GCC visibility pop
-
-static int see_library(struct dl_phdr_info *info, size_t size, void *data)
-{
-    (void)size;
-    (void)data;
-    for (size_t i = 0; i < sizeof victims / sizeof victims[0]; i++) {
-        if (strstr(info->dlpi_name, victims[i].name) == NULL) {
-            continue;
-        }
-        victims[i].from = UINTPTR_MAX;
-        for (int k = 0; k < info->dlpi_phnum; k++) {
-            if (info->dlpi_phdr[k].p_type == PT_LOAD) {
-                uintptr_t from = info->dlpi_addr + info->dlpi_phdr[k].p_vaddr;
-                victims[i].from = from < victims[i].from ? from : victims[i].from;
-                victims[i].to = from + info->dlpi_phdr[k].p_memsz;
-            }
-        }
-    }
-    return 0;
-}
+    unsigned whose;
+} victims[] = {{"Keyward", SHORTAGE_MODULE}, {"OpenSSL for it", SHORTAGE_CRYPTO}, {"libc and others for it", SHORTAGE_LIBRARIES}};
+enum { VICTIMS = sizeof victims / sizeof victims[0] };
+static size_t victim;
 
 /* The cases. */
 
@@ -184,7 +43,7 @@ static void complain(const char *what, CK_RV rv)
 }
 
 /* One step with what is armed. False when nothing failed in it: the step needs no more. */
-static bool run_case(const struct step *s)
+static bool run_case(const struct step *s, const struct shortage *shortage)
 {
     bool wrong = false;
     if (!steps_ready(s)) {
@@ -192,20 +51,17 @@ static bool run_case(const struct step *s)
         board->stuck++;
         return false;
     }
-    asked = 0;
-    failed = 0;
-    armed = true;
+    shortage_so.arm(shortage);
     CK_RV rv = steps_run(s, &wrong);
-    armed = false;
+    shortage_so.disarm();
+    bool met = shortage_so.failed() > 0;
     board->cases++;
-    board->met += failed > 0;
+    board->met += met;
     if (wrong) {
         complain("A WRONG KEY", rv);
         board->wrong++;
     }
-    /* What a caller may be told of such a day. A token that cannot be asked for want of memory counts as away. */
-    if (rv != CKR_OK && rv != CKR_HOST_MEMORY && rv != CKR_FUNCTION_FAILED && rv != CKR_GENERAL_ERROR && rv != CKR_DEVICE_REMOVED &&
-        rv != CKR_DEVICE_ERROR && rv != CKR_DEVICE_MEMORY && rv != CKR_TOKEN_NOT_PRESENT && rv != CKR_PIN_INVALID) {
+    if (!shortage_may_answer(rv)) {
         complain("an odd answer", rv);
         board->odd++;
     }
@@ -221,16 +77,15 @@ static bool run_case(const struct step *s)
         board->stuck++;
         (void)steps_world->calls->C_Finalize(NULL);
     }
-    return failed > 0;
+    return met;
 }
 
 static void by_number(const struct step *s)
 {
     for (unsigned long k = 1; k <= MOST; k += every) {
-        at = k;
-        dice = 0;
-        (void)snprintf(board->now, sizeof board->now, "%s, %s: call %lu for a resource fails", s->name, victims[whose - 1].name, k);
-        if (!run_case(s)) {
+        const struct shortage shortage = {.whose = victims[victim].whose, .at = k};
+        (void)snprintf(board->now, sizeof board->now, "%s, %s: call %lu for a resource fails", s->name, victims[victim].name, k);
+        if (!run_case(s, &shortage)) {
             break;
         }
     }
@@ -239,22 +94,27 @@ static void by_number(const struct step *s)
 static void by_seed(const struct step *s)
 {
     for (unsigned long seed = 1; seed <= SEEDS; seed += every) {
-        dice = seed * 2654435761ULL;
-        (void)snprintf(board->now, sizeof board->now, "%s, %s: one in eight fails, seed %lu", s->name, victims[whose - 1].name, seed);
-        (void)run_case(s);
+        const struct shortage shortage = {.whose = victims[victim].whose, .seed = seed, .one_in = ONE_IN};
+        (void)snprintf(board->now, sizeof board->now, "%s, %s: one in eight fails, seed %lu", s->name, victims[victim].name, seed);
+        (void)run_case(s, &shortage);
     }
-    dice = 0;
 }
 
-static size_t used(void)
+/* Of the process, and what Keyward has itself, after C_Finalize. */
+struct use {
+    size_t bytes, blocks;
+};
+
+static struct use used(void)
 {
     (void)steps_world->calls->C_Finalize(NULL);
-    return mallinfo2().uordblks;
+    return (struct use){mallinfo2().uordblks, shortage_so.live()};
 }
 
 static void child(const struct step *s)
 {
-    size_t before = 0;
+    struct use before = {0};
+    shortage_so.track();
     for (int pass = 0; pass < 2; pass++) {
         if (steps_enter() != CKR_OK) {
             _exit(1);
@@ -265,10 +125,12 @@ static void child(const struct step *s)
             before = used();
         }
     }
-    long growth = (long)used() - (long)before;
-    if (growth > GROWTH) {
+    struct use after = used();
+    if (after.bytes > before.bytes + GROWTH || after.blocks > before.blocks) {
         (void)snprintf(board->now, sizeof board->now, "%s", s->name);
-        complain("memory is lost; bytes of a pass", (CK_RV)growth);
+        complain("memory is lost; bytes of a pass", after.bytes - before.bytes);
+        complain("blocks of Keyward's", after.blocks - before.blocks);
+        shortage_so.tell_live();
         board->stuck++;
     }
     (void)fflush(stdout);
@@ -288,7 +150,7 @@ static void run_step(const struct step *s)
         (void)printf("  %s: THE PROCESS DIED (status 0x%x)\n", board->now, (unsigned)status);
         crashes++;
     }
-    (void)printf("%-24s %-18s %7lu cases, %7lu with a failure\n", s->name, victims[whose - 1].name, board->cases - before.cases,
+    (void)printf("%-24s %-22s %7lu cases, %7lu with a failure\n", s->name, victims[victim].name, board->cases - before.cases,
                  board->met - before.met);
 }
 
@@ -304,12 +166,11 @@ int main(int argc, char **argv)
         (void)fputs("scarce: the world cannot be built\n", stderr);
         return 1;
     }
-    (void)dl_iterate_phdr(see_library, NULL);
-    for (whose = 1; whose <= sizeof victims / sizeof victims[0]; whose++) {
-        if (victims[whose - 1].to == 0) {
-            (void)fprintf(stderr, "scarce: %s is not loaded\n", victims[whose - 1].name);
-            crashes++;
-        }
+    if (!shortage_so.find(steps_world->module)) {
+        (void)fputs("scarce: Keyward is not loaded\n", stderr);
+        crashes++;
+    }
+    for (victim = 0; victim < VICTIMS; victim++) {
         for (size_t i = 0; i < steps_count; i++) {
             run_step(&steps[i]);
         }

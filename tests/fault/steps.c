@@ -91,15 +91,6 @@ static CK_MECHANISM *how_to(enum truth_format format, struct how *h)
     return &h->mechanism;
 }
 
-/* OpenSSL's answer is the test's own business: scarce.c lets nothing fail while SoftHSM is at work, or this. */
-static bool is_true(enum truth_format format, const struct blob *b, const uint8_t *want)
-{
-    (void)atomic_fetch_add(&steps_control->inside, 1);
-    bool same = truth_is(format, b->bytes, b->len, want);
-    (void)atomic_fetch_sub(&steps_control->inside, 1);
-    return same;
-}
-
 static CK_RV wrap(enum truth_format format, CK_OBJECT_HANDLE key, struct blob *out)
 {
     struct how h;
@@ -122,7 +113,7 @@ static CK_RV run_wrap(enum truth_format format, bool *wrong)
         rv = wrap(format, key, &out);
         (void)steps_world->calls->C_DestroyObject(session, key);
     }
-    *wrong = rv == CKR_OK && !is_true(format, &out, value);
+    *wrong = rv == CKR_OK && !truth_is(format, out.bytes, out.len, value);
     return rv;
 }
 
@@ -192,7 +183,7 @@ static CK_RV run_sealed(const struct step *s, bool *wrong)
     CK_RV rv = unwraps ? unwrap(s->format, true, &key) : generate(true, &key);
     if (rv == CKR_OK) {
         rv = wrap(s->format, key, &out);
-        *wrong = rv == CKR_OK && !is_true(s->format, &out, unwraps ? value : NULL);
+        *wrong = rv == CKR_OK && !truth_is(s->format, out.bytes, out.len, unwraps ? value : NULL);
         (void)steps_world->calls->C_DestroyObject(session, key);
     }
     return rv;

@@ -5,8 +5,8 @@
  *
  * A step is what a broker does: log in, generate, wrap, unwrap, with everything that Keyward does for it the first time (cold) or
  * again (warm). A dry run counts the calls of each step; then each call gets each fault, once or from then on. Demanded of each: no wrong
- * key, no crash, an end within the bound, and that the next call after the fault is gone succeeds, or one within a second where the token
- * was left alone as lost. A process for each step and function,
+ * key, no crash, an end within the bound, and that the next call after the fault is gone succeeds, or one within a second and a half where the token
+ * was left alone as lost, or lied. A process for each step and function,
  * so that a crash and a hang cost one of them. Prints a line for each step, and each case that failed.
  */
 #include <signal.h>
@@ -19,7 +19,7 @@
 
 #include "steps.h"
 
-enum { BOUND_MS = 6000, BACK_MS = 1000, HANG_S = 30, CALLS_MOST = 40 };
+enum { BOUND_MS = 6000, BACK_MS = 1500, HANG_S = 30, CALLS_MOST = 40 };
 
 
 /* Counted by the children, read by the parent. */
@@ -44,13 +44,21 @@ static void complain(const char *what, CK_RV rv)
     (void)fflush(stdout);
 }
 
-/* The next call. After an outage the token may be left alone for a moment yet; within a second it must be back. */
-static CK_RV come_back(const struct step *s, bool *wrong)
+/* Whether one more call may be needed. After an outage the token may be left alone for a moment yet; and what it said of the key, if it did not tell the
+ * truth, is believed until its attributes are read anew. */
+static bool may_wait(const struct scandal *fault, CK_RV rv)
+{
+    bool lied = fault->act != FAULTY_CODE && fault->act != FAULTY_LATE && fault->times == 0;
+    return rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT || (rv != CKR_OK && lied);
+}
+
+/* The next call; or, where it may wait, one in time. */
+static CK_RV come_back(const struct step *s, const struct scandal *fault, bool *wrong)
 {
     double start = scandal_ms();
     CK_RV rv = steps_run(s, wrong);
-    bool waited = rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT;
-    while ((rv == CKR_DEVICE_REMOVED || rv == CKR_TOKEN_NOT_PRESENT) && scandal_ms() - start < BACK_MS) {
+    bool waited = may_wait(fault, rv);
+    while (may_wait(fault, rv) && scandal_ms() - start < BACK_MS) {
         (void)usleep(5000);
         rv = steps_run(s, wrong);
     }
@@ -91,7 +99,7 @@ static void run_case(const struct step *s, const struct scandal *fault)
         board->failed++;
     }
     wrong = false;
-    CK_RV next = come_back(s, &wrong);
+    CK_RV next = come_back(s, fault, &wrong);
     bool refused_pin = s->deed == STEP_LOGIN && fault->value == CKR_PIN_INCORRECT; /* sent once per process and value */
     if (wrong || (next != CKR_OK && !refused_pin)) {
         complain(wrong ? "A WRONG KEY AFTERWARDS" : "the next call does not succeed", next);
