@@ -2,7 +2,6 @@
 
 #include <CUnit/Basic.h>
 #include <dlfcn.h>
-#include <execinfo.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,7 +15,7 @@
 #include "caller.h"
 #include "shortage.h"
 
-enum { SITES = 20000, CALLS = 400000, SLOTS = 16, HANG_S = 120, OFTEN = 300, SELDOM = 2000, TAIL = 3000, FRAMES = 40 };
+enum { SITES = 20000, CALLS = 400000, SLOTS = 16, HANG_S = 120, OFTEN = 300, SELDOM = 2000, TAIL = 3000 };
 
 /* In memory that the processes share. */
 static struct board {
@@ -182,17 +181,6 @@ static int run_here(const struct shortage *choice, int (*run_cases)(void))
     return 0;
 }
 
-/* Where it died: the frames go to the run's output. */
-static void on_death(int signal_number)
-{
-    void *frames[FRAMES];
-    int n = backtrace(frames, FRAMES);
-    (void)fflush(stdout);
-    backtrace_symbols_fd(frames, n, STDOUT_FILENO);
-    (void)signal(signal_number, SIG_DFL);
-    (void)raise(signal_number);
-}
-
 static bool copy(const char *from, const char *to)
 {
     char source[FIXTURE_PATH_MAX + 64];
@@ -236,8 +224,6 @@ static int run_apart(const char *what, const struct shortage *choice, int (*run_
     pid_t pid = copy("tokens.first", "tokens") ? fork() : -1;
     if (pid == 0) {
         (void)freopen(fixture_path(world_of, "ordeal"), "w", stdout);
-        (void)signal(SIGSEGV, on_death);
-        (void)signal(SIGABRT, on_death);
         (void)alarm(HANG_S);
         _exit((run_here(choice, run_cases) == 0) & (fflush(stdout) == 0) ? 0 : 1);
     }

@@ -103,7 +103,7 @@ static CK_RV wrap(enum truth_format format, CK_OBJECT_HANDLE key, struct blob *o
 static CK_RV run_wrap(enum truth_format format, bool *wrong)
 {
     CK_OBJECT_HANDLE key = 0;
-    struct blob out;
+    struct blob out = {.len = 0};
     struct form t = {0};
     form_secret(&t, CKK_AES);
     form_readable(&t);
@@ -178,7 +178,7 @@ static CK_RV run_generate(bool *wrong)
 static CK_RV run_sealed(const struct step *s, bool *wrong)
 {
     CK_OBJECT_HANDLE key = 0;
-    struct blob out;
+    struct blob out = {.len = 0};
     bool unwraps = s->deed == STEP_UNWRAP_SEALED;
     CK_RV rv = unwraps ? unwrap(s->format, true, &key) : generate(true, &key);
     if (rv == CKR_OK) {
