@@ -54,6 +54,7 @@ struct kw_lease {
     CK_SESSION_HANDLE session;
     unsigned long epoch; /* of this backing; grows with each new connection */
     unsigned attempt;    /* 0 at first; what was looked up before is looked up again when it is more (member.h) */
+    bool replicated;     /* the slot has other tokens, too: what is made under this one has to open there (member.h) */
     struct kw_profile profile; /* of the token, when the lease was given out */
     CK_OBJECT_HANDLE nameless; /* the session object without a name that was made under this lease (kw_dek_spec); CK_INVALID_HANDLE: none */
     CK_RV failure;       /* the vendor's last answer that was not CKR_OK and is not explained yet; CKR_OK: none */

@@ -59,10 +59,13 @@ struct room {
     uint8_t tag[KW_ORIGIN_TAG_SIZE];
 };
 
-/* Wraps the content key (of either home) by e->version, in the best way that the token is proven to do, and fills in what the envelope says of it. */
+/* Wraps the content key (of either home) by e->version, in the best way that the token is proven to do, and fills in what the envelope says of it. With
+ * replicas the best way is OAEP with SHA-1, which every token with OAEP does: another one, of another vendor perhaps, has to open it when this one is away. */
 static struct kw_rv wrap_content(const struct desk *d, const struct kw_dek *content, struct kw_envelope *e, struct room *room)
 {
-    static const enum kw_envelope_how ways[] = {KW_ENVELOPE_AES_KW, KW_ENVELOPE_OAEP_SHA256, KW_ENVELOPE_OAEP_SHA1};
+    static const enum kw_envelope_how alone[] = {KW_ENVELOPE_AES_KW, KW_ENVELOPE_OAEP_SHA256, KW_ENVELOPE_OAEP_SHA1};
+    static const enum kw_envelope_how replicated[] = {KW_ENVELOPE_AES_KW, KW_ENVELOPE_OAEP_SHA1, KW_ENVELOPE_OAEP_SHA256};
+    const enum kw_envelope_how *ways = d->lease->replicated ? replicated : alone;
     struct kw_rv r = KW_OK;
     e->wrapped = room->wrapped;
     e->origin = NULL;

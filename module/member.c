@@ -299,6 +299,7 @@ static struct kw_rv try_on(struct kw_members *m, size_t i, const struct kw_job *
             return r;
         }
         lease.attempt = attempt;
+        lease.replicated = m->count > 1;
         r = job->user ? kw_capability_require(&lease) : KW_OK;
         if (kw_ok(r) && compared && job->user && m->count > 1) {
             r = compare(m, i, &lease, &o->wrong);
