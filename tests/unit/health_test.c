@@ -21,8 +21,10 @@ static void down_is_left_alone_and_then_tried_by_one(void)
     struct kw_health h = {0};
     CU_ASSERT_TRUE(kw_health_failed(&h, 0));
     CU_ASSERT_EQUAL(h.state, KW_HEALTH_DOWN);
+    CU_ASSERT(kw_health_rest(&h) <= 50);
+    h.retry_at = kw_clock_in(60000); /* however busy the machine is, not over before the next lines */
     CU_ASSERT_FALSE(kw_health_take(&h));
-    CU_ASSERT(kw_health_rest(&h) > 0 && kw_health_rest(&h) <= 50);
+    CU_ASSERT(kw_health_rest(&h) > 0);
     CU_ASSERT_FALSE(kw_health_failed(&h, 0)); /* a call that had begun before */
     CU_ASSERT_EQUAL(h.failures, 1);
     h.retry_at = kw_clock_in(0);
@@ -40,14 +42,15 @@ static void each_failure_doubles_the_time(void)
     for (size_t i = 0; i < sizeof most / sizeof most[0]; i++) {
         h.retry_at = kw_clock_in(0);
         CU_ASSERT_TRUE(kw_health_take(&h));
+        const struct timespec begun = kw_clock_in(0);
         (void)kw_health_failed(&h, 0);
-        long rest = kw_health_rest(&h);
-        CU_ASSERT(rest <= most[i] && rest >= most[i] * 3 / 4 - 20);
+        long least = -kw_clock_since(&h.retry_at);
+        CU_ASSERT(least <= most[i] && least + kw_clock_since(&begun) >= most[i] * 3 / 4 - 2);
     }
     h.retry_at = kw_clock_in(0);
     (void)kw_health_take(&h);
     (void)kw_health_failed(&h, 5000); /* the token is refused for so long anyway */
-    CU_ASSERT(kw_health_rest(&h) > 4000);
+    CU_ASSERT(kw_health_rest(&h) > 800);
     h.trial = true;
     (void)kw_health_failed(&h, 30); /* or for a shorter time than its own would be by now */
     CU_ASSERT(kw_health_rest(&h) <= 30);
