@@ -363,7 +363,7 @@ static const struct {
     bool alone; /* nothing new with a replica */
 } parts[] = {
     {"killed -9 under load, and back", under_load, false},
-    {"a broker that starts while it is away", started_without, false},
+    {"a broker starts while it is away", started_without, false},
     {"no SIGPIPE in the application's handler", own_handler, true},
     {"a SIGPIPE that was pending stays so", blocked_and_pending, true},
     {"no SIGPIPE is left where it is blocked", blocked_and_not_pending, true},
