@@ -229,16 +229,23 @@ void __libc_free(void *p);
 
 #pragma GCC visibility push(default)
 
+/* As libc tells of it. */
+static void *no_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
 void *malloc(size_t size)
 {
-    void *p = asks_in_vain() ? NULL : __libc_malloc(size);
+    void *p = asks_in_vain() ? no_memory() : __libc_malloc(size);
     remember(p);
     return p;
 }
 
 void *calloc(size_t count, size_t size)
 {
-    void *p = asks_in_vain() ? NULL : __libc_calloc(count, size);
+    void *p = asks_in_vain() ? no_memory() : __libc_calloc(count, size);
     remember(p);
     return p;
 }
@@ -246,7 +253,7 @@ void *calloc(size_t count, size_t size)
 void *realloc(void *old, size_t size)
 {
     if (asks_in_vain()) {
-        return NULL;
+        return no_memory();
     }
     forget(old);
     void *p = __libc_realloc(old, size);
@@ -258,7 +265,7 @@ void *reallocarray(void *old, size_t count, size_t size)
 {
     size_t bytes = 0;
     if (asks_in_vain() || __builtin_mul_overflow(count, size, &bytes)) {
-        return NULL;
+        return no_memory();
     }
     forget(old);
     void *p = __libc_realloc(old, bytes);

@@ -68,6 +68,16 @@ static CK_RV come_back(const struct step *s, const struct scandal *fault, bool *
     return rv;
 }
 
+/* Unwraps with the handles that a disturbed login has given. */
+static CK_RV try_handles(bool *wrong)
+{
+    size_t k = steps_first_warm;
+    while (steps[k].deed != STEP_UNWRAP) {
+        k++;
+    }
+    return steps_run(&steps[k], wrong);
+}
+
 static void run_case(const struct step *s, const struct scandal *fault)
 {
     bool wrong = false;
@@ -96,6 +106,10 @@ static void run_case(const struct step *s, const struct scandal *fault)
     bool its_word = fault->function == FAULTY_C_GetAttributeValue && fault->act == FAULTY_LENGTH && s->format != TRUTH_KW && s->format != TRUTH_ENVELOPE;
     if (rv == CKR_WRAPPED_KEY_INVALID && fault->times != 0 && !its_word) {
         complain("a good blob is called bad", rv);
+        board->failed++;
+    }
+    if (s->deed == STEP_LOGIN && rv == CKR_OK && try_handles(&wrong) == CKR_WRAPPED_KEY_INVALID) {
+        complain("a good blob is called bad through a handle of that login", CKR_WRAPPED_KEY_INVALID);
         board->failed++;
     }
     wrong = false;
