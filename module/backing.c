@@ -282,7 +282,7 @@ static struct kw_rv await(struct kw_backing *b, const struct timespec *until)
 /* Enters the vendor's module and connects. On success the caller is inside and the lock is held. *epoch is the vendor's, also of a failure. */
 static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch)
 {
-    struct timespec until = kw_clock_in(b->config->wait_ms);
+    struct timespec until = {0};
     bool inside = true;
     if (b->config->problem != NULL) {
         pthread_mutex_lock(&b->lock);
@@ -311,6 +311,7 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f,
         }
         pthread_mutex_unlock(&b->lock);
         kw_vendor_leave(b->vendor);
+        until = until.tv_sec == 0 ? kw_clock_in(b->config->wait_ms) : until;
         r = await(b, &until);
         if (!kw_ok(r)) {
             return r;

@@ -14,25 +14,10 @@
 
 enum { ROOM = 1024, MODULUS = 256 /* bytes of the RSA key that a key is wrapped to */ };
 
-/* An ill token proves nothing: its answer goes up. */
-static bool is_outage(CK_RV rv)
-{
-    switch (kw_error_class(rv)) {
-    case KW_CLASS_SESSION:
-    case KW_CLASS_LOGIN:
-    case KW_CLASS_DEVICE:
-    case KW_CLASS_CAPACITY:
-    case KW_CLASS_HANDLE:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* What the answer to a forbidden call tells. One that the token does not know at all tells nothing. */
 static struct kw_rv judge(struct kw_lease *lease, CK_RV rv, const char *name, enum kw_finding *found)
 {
-    if (is_outage(rv)) {
+    if (kw_error_is_trouble(rv)) { /* an ill token proves nothing */
         return kw_lease_check(lease, rv, name);
     }
     bool unknown = rv == CKR_MECHANISM_INVALID || rv == CKR_MECHANISM_PARAM_INVALID || rv == CKR_FUNCTION_NOT_SUPPORTED;

@@ -20,6 +20,20 @@ enum kw_class kw_error_class(CK_RV code)
     return KW_CLASS_DEVICE;
 }
 
+bool kw_error_is_trouble(CK_RV rv)
+{
+    switch (kw_error_class(rv)) {
+    case KW_CLASS_SESSION:
+    case KW_CLASS_LOGIN:
+    case KW_CLASS_DEVICE:
+    case KW_CLASS_CAPACITY:
+    case KW_CLASS_HANDLE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 const char *kw_error_name(CK_RV code)
 {
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {

@@ -48,6 +48,10 @@ enum kw_class {
 /* The class of a code answered by a vendor module. Unknown codes are KW_CLASS_DEVICE. */
 enum kw_class kw_error_class(CK_RV code);
 
+/* Whether the answer tells of the token or the connection and nothing of what was asked: a lost session, login or handle, no room, an outage. An
+ * ambiguous one may be either. */
+bool kw_error_is_trouble(CK_RV rv);
+
 /* What a vendor's answer becomes for our caller, once nothing more can be done about it. */
 CK_RV kw_error_translate(CK_RV rv);
 

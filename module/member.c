@@ -324,8 +324,12 @@ static struct kw_rv try_on(struct kw_members *m, size_t i, const struct kw_job *
     }
 }
 
+/* The same with the member's pulse, which only peers ask for. */
 static struct kw_rv run_on(struct kw_members *m, size_t i, const struct kw_job *job, bool compared, struct outcome *o)
 {
+    if (m->count == 1) {
+        return try_on(m, i, job, compared, o);
+    }
     kw_pulse_begin(&m->list[i].pulse);
     struct kw_rv r = try_on(m, i, job, compared, o);
     kw_pulse_end(&m->list[i].pulse);

@@ -112,17 +112,7 @@ static CK_RV try_vector(struct kw_lease *lease, CK_MECHANISM_TYPE type, const st
 /* A token that is ill, or may be, proves nothing: its answer goes up. Any other refusal means that the mechanism does not do it. */
 static bool is_outage(CK_RV rv)
 {
-    switch (kw_error_class(rv)) {
-    case KW_CLASS_SESSION:
-    case KW_CLASS_LOGIN:
-    case KW_CLASS_DEVICE:
-    case KW_CLASS_CAPACITY:
-    case KW_CLASS_HANDLE:
-    case KW_CLASS_AMBIGUOUS:
-        return true;
-    default:
-        return false;
-    }
+    return kw_error_is_trouble(rv) || kw_error_class(rv) == KW_CLASS_AMBIGUOUS;
 }
 
 static struct kw_rv proves(struct kw_lease *lease, CK_MECHANISM_TYPE type, const struct vector *v, bool *same)

@@ -206,9 +206,22 @@ static void an_answer_carries_code_place_and_sentence(void)
     CU_ASSERT_PTR_NULL(KW_OK.why);
 }
 
+static void trouble_tells_nothing_of_what_was_asked(void)
+{
+    static const CK_RV trouble[] = {CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN, CKR_DEVICE_REMOVED, CKR_DEVICE_MEMORY, CKR_KEY_HANDLE_INVALID, 0x7FFFFFFF};
+    static const CK_RV answers[] = {CKR_OK, CKR_KEY_UNEXTRACTABLE, CKR_MECHANISM_INVALID, CKR_GENERAL_ERROR};
+    for (size_t i = 0; i < sizeof trouble / sizeof trouble[0]; i++) {
+        CU_ASSERT_TRUE(kw_error_is_trouble(trouble[i]));
+    }
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        CU_ASSERT_FALSE(kw_error_is_trouble(answers[i]));
+    }
+}
+
 int main(void)
 {
     static CU_TestInfo tests[] = {
+        {"trouble tells nothing of what was asked", trouble_tells_nothing_of_what_was_asked},
         {"codes have names and classes", codes_have_names_and_classes},
         {"no code has two rows", no_code_has_two_rows},
         {"every code of the standard has a row", every_code_of_the_standard_has_a_row},
