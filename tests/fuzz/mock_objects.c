@@ -29,28 +29,38 @@ void mock_genuine(size_t label, uint32_t version, uint8_t key[32])
     }
 }
 
-size_t mock_wrap(const uint8_t key[32], enum kw_format format, const uint8_t *in, size_t len, uint8_t *out)
+static size_t wrap(const uint8_t *key, size_t key_len, enum kw_format format, const struct mock_bytes *in, uint8_t *out)
 {
     AES_KEY aes;
-    if (len == 0 || len > KW_DEK_LENGTH_MAX || AES_set_encrypt_key(key, 256, &aes) != 0) {
+    if (in->len == 0 || in->len > KW_DEK_LENGTH_MAX || AES_set_encrypt_key(key, (int)key_len * 8, &aes) != 0) {
         return 0;
     }
     if (format == KW_FORMAT_KW) {
-        return len % 8 != 0 || len < 16 ? 0 : CRYPTO_128_wrap(&aes, NULL, out, in, len, (block128_f)AES_encrypt);
+        return in->len % 8 != 0 || in->len < 16 ? 0 : CRYPTO_128_wrap(&aes, NULL, out, in->at, in->len, (block128_f)AES_encrypt);
     }
-    return CRYPTO_128_wrap_pad(&aes, NULL, out, in, len, (block128_f)AES_encrypt);
+    return CRYPTO_128_wrap_pad(&aes, NULL, out, in->at, in->len, (block128_f)AES_encrypt);
+}
+
+static size_t unwrap(const uint8_t *key, size_t key_len, enum kw_format format, const struct mock_bytes *in, uint8_t *out)
+{
+    AES_KEY aes;
+    if (in->len < 16 || in->len > KW_BLOB_MAX || in->len % 8 != 0 || AES_set_decrypt_key(key, (int)key_len * 8, &aes) != 0) {
+        return 0;
+    }
+    if (format == KW_FORMAT_KW) {
+        return in->len < 24 ? 0 : CRYPTO_128_unwrap(&aes, NULL, out, in->at, in->len, (block128_f)AES_decrypt);
+    }
+    return CRYPTO_128_unwrap_pad(&aes, NULL, out, in->at, in->len, (block128_f)AES_decrypt);
+}
+
+size_t mock_wrap(const uint8_t key[32], enum kw_format format, const uint8_t *in, size_t len, uint8_t *out)
+{
+    return wrap(key, 32, format, &(struct mock_bytes){in, len}, out);
 }
 
 size_t mock_unwrap(const uint8_t key[32], enum kw_format format, const uint8_t *in, size_t len, uint8_t *out)
 {
-    AES_KEY aes;
-    if (len < 16 || len > KW_BLOB_MAX || len % 8 != 0 || AES_set_decrypt_key(key, 256, &aes) != 0) {
-        return 0;
-    }
-    if (format == KW_FORMAT_KW) {
-        return len < 24 ? 0 : CRYPTO_128_unwrap(&aes, NULL, out, in, len, (block128_f)AES_decrypt);
-    }
-    return CRYPTO_128_unwrap_pad(&aes, NULL, out, in, len, (block128_f)AES_decrypt);
+    return unwrap(key, 32, format, &(struct mock_bytes){in, len}, out);
 }
 
 struct mock_object *mock_object_new(size_t token)
@@ -196,12 +206,10 @@ CK_RV mock_object_make(size_t token, const CK_ATTRIBUTE *t, CK_ULONG count, CK_O
 
 size_t mock_object_wrap(const struct mock_object *key, enum kw_format format, const struct mock_object *o, uint8_t *out)
 {
-    AES_KEY aes;
-    if (key->len == 32) {
-        return mock_wrap(key->value, format, o->value, o->len, out);
-    }
-    if (key->len != 24 || format != KW_FORMAT_KWP || AES_set_encrypt_key(key->value, 192, &aes) != 0) {
-        return 0;
-    }
-    return CRYPTO_128_wrap_pad(&aes, NULL, out, o->value, o->len, (block128_f)AES_encrypt);
+    return wrap(key->value, key->len, format, &(struct mock_bytes){o->value, o->len}, out);
+}
+
+size_t mock_object_unwrap(const struct mock_object *key, enum kw_format format, const struct mock_bytes *blob, uint8_t *out)
+{
+    return unwrap(key->value, key->len, format, blob, out);
 }

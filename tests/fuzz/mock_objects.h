@@ -37,7 +37,13 @@ CK_RV mock_object_make(size_t token, const CK_ATTRIBUTE *t, CK_ULONG count, CK_O
 const void *mock_object_get(const struct mock_object *o, CK_ATTRIBUTE_TYPE type, size_t *len);
 bool mock_object_set(struct mock_object *o, const CK_ATTRIBUTE *a);
 
-/* Wraps o under `key`; 0 when it cannot. Also under the 192-bit key of the vector in probe.c. */
+struct mock_bytes {
+    const uint8_t *at;
+    size_t len;
+};
+
+/* Wraps o, or opens a blob, under `key`, an AES key of any length; 0 when it cannot. out has room for KW_BLOB_MAX + 16 bytes. */
+size_t mock_object_unwrap(const struct mock_object *key, enum kw_format format, const struct mock_bytes *blob, uint8_t *out);
 size_t mock_object_wrap(const struct mock_object *key, enum kw_format format, const struct mock_object *o, uint8_t *out);
 
 #endif

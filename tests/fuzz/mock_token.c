@@ -581,13 +581,13 @@ static CK_RV mock_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanis
     uint8_t value[KW_BLOB_MAX + 16];
     const struct mock_object *u = mock_object_find(unwrapping);
     CK_OBJECT_HANDLE handle = 0;
-    if (u == NULL || u->token != sessions[k].token || u->len != 32) {
+    if (u == NULL || u->token != sessions[k].token) {
         return CKR_UNWRAPPING_KEY_HANDLE_INVALID;
     }
     if (!u->bit[MOCK_UNWRAP]) {
         return CKR_KEY_FUNCTION_NOT_PERMITTED;
     }
-    size_t n = mock_unwrap(u->value, format_of(mechanism), blob, len, value);
+    size_t n = mock_object_unwrap(u, format_of(mechanism), &(struct mock_bytes){blob, len}, value);
     if (n == 0 || n > KW_DEK_LENGTH_MAX) {
         return CKR_GENERAL_ERROR; /* as SoftHSM does (HSM-FACTS section 4) */
     }
