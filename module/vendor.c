@@ -383,7 +383,7 @@ void kw_vendor_fork_child(void)
     (void)pthread_mutex_init(&registry_lock, NULL);
     for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
         init_sync(v);
-        v->inherited = v->started;
+        v->inherited |= v->started; /* the process between may never have entered it */
         v->started = false;
         v->busy = false;
         v->stuck = false;

@@ -209,12 +209,20 @@ static int child_with_a_wrong_PIN(void *arg)
     return 0;
 }
 
+/* daemon(3) and its like fork twice, and the process between them does nothing. */
+static int child_that_only_forks(void *arg)
+{
+    STEP(child_run(child_with_a_wrong_PIN, arg, PATIENCE));
+    return 0;
+}
+
 static void the_login_of_the_parent_is_no_proof_in_the_child(void)
 {
     CHECK_RV(p11->C_Initialize(NULL), CKR_OK, "C_Initialize");
     CK_SESSION_HANDLE session = caller_enter(world, "asking");
     CHECK(session != 0, "the parent is logged in with a PIN of its own");
     CHECK(child_run(child_with_a_wrong_PIN, NULL, PATIENCE), "HSM-FACTS: a child does not inherit the login");
+    CHECK(child_run(child_that_only_forks, NULL, PATIENCE), "nor does the child of a child that did nothing");
     CHECK(caller_generate(world, session, CKK_AES, 32) != 0, "the parent is still logged in");
     leave();
 }
