@@ -76,6 +76,13 @@ struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version
     return NULL;
 }
 
+bool kw_version_differs(const struct kw_version *a, const struct kw_version *b)
+{
+    bool ours = a->origin != KW_ORIGIN_UNKNOWN && b->origin != KW_ORIGIN_UNKNOWN;
+    return a->type != b->type || (ours && memcmp(a->lineage, b->lineage, KW_LINEAGE_SIZE) != 0) ||
+           (a->has_fingerprint && b->has_fingerprint && memcmp(a->fingerprint, b->fingerprint, KW_FINGERPRINT_SIZE) != 0);
+}
+
 struct kw_cmk_entry *kw_snapshot_stand_in(struct kw_snapshot *s)
 {
     for (size_t i = 0; i < s->count; i++) {

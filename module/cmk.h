@@ -60,6 +60,9 @@ bool kw_cmk_is_restless(struct kw_cmk *c);
 
 /* The entry of a version, borrowed from the snapshot; NULL when there is none. */
 struct kw_cmk_entry *kw_snapshot_version(struct kw_snapshot *s, uint32_t version);
+/* Whether these are two keys, as far as their lineage and fingerprint tell. An adopted key has the lineage of its CKA_ID, which may be another on
+ * another token, so that it is compared only of two that Keyward made. */
+bool kw_version_differs(const struct kw_version *a, const struct kw_version *b);
 /* The first version that unwraps; else the first one. NULL without any. */
 struct kw_cmk_entry *kw_snapshot_stand_in(struct kw_snapshot *s);
 

@@ -19,6 +19,7 @@ struct desk {
     struct kw_dek_owner owner;
     bool rsa;
     uint32_t current;
+    const struct kw_version *meant; /* by who asks for a version; else NULL */
 };
 
 static struct kw_rv sit_down(struct kw_lease *lease, struct kw_cmk *cmk, bool again, struct desk *out)
@@ -70,7 +71,7 @@ static struct kw_rv wrap_content(const struct desk *d, const struct kw_dek *cont
     e->wrapped = room->wrapped;
     e->origin = NULL;
     for (size_t i = d->rsa ? 1 : 0; i < (d->rsa ? 3 : 1); i++) {
-        const struct kw_wrapping w = {e->version, scheme_of(ways[i]), content};
+        const struct kw_wrapping w = {e->version, scheme_of(ways[i]), content, d->meant};
         e->how = ways[i];
         r = kw_wrapper_wrap(d->lease, d->cmk, &w, room->wrapped, &e->wrapped_len);
         if (r.code != CKR_MECHANISM_INVALID && r.code != CKR_MECHANISM_PARAM_INVALID) {
@@ -175,6 +176,7 @@ struct kw_rv kw_content_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
     const struct kw_secret *data = NULL;
     struct desk d;
     struct kw_rv r = sit_down(lease, cmk, false, &d);
+    d.meant = w->meant;
     if (kw_ok(r)) {
         memcpy(e.lineage, d.owner.lineage, sizeof e.lineage);
         r = data_key_bytes(lease, &d.owner, w->dek, &read, &data);

@@ -15,6 +15,7 @@ struct kw_content_wrapping {
     uint32_t version; /* of the CMK; 0: the active one that wraps */
     struct kw_envelope_place place;
     const struct kw_dek *dek; /* of either home; one whose value may not be read is refused */
+    const struct kw_version *meant; /* as in kw_wrapping (key.h) */
 };
 
 /* envelope[KW_ENVELOPE_MAX], *len. CKR_KEY_UNEXTRACTABLE (a sealed data key), CKR_MECHANISM_PARAM_INVALID (the context is too long), else as kw_wrapper_wrap. */

@@ -351,7 +351,7 @@ static struct kw_rv do_wrap(struct kw_lease *lease, struct kw_cmk *cmk, void *ar
     if (a->wrapping->scheme.format != KW_FORMAT_ENVELOPE) {
         return kw_wrapper_wrap(lease, cmk, a->wrapping, a->bytes, a->len);
     }
-    const struct kw_content_wrapping w = {a->wrapping->version, a->place, a->wrapping->dek};
+    const struct kw_content_wrapping w = {a->wrapping->version, a->place, a->wrapping->dek, a->wrapping->meant};
     return kw_content_wrap(lease, cmk, &w, a->bytes, a->len);
 }
 

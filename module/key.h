@@ -91,10 +91,12 @@ struct kw_wrapping {
     uint32_t version; /* of the CMK */
     struct kw_scheme scheme;
     const struct kw_dek *dek;
+    const struct kw_version *meant; /* the version as the caller knows it: another key in its place is not used; NULL: whatever is there */
 };
 
 struct kw_unwrapping {
     uint32_t version;
+    const struct kw_version *meant; /* as above */
     bool older_too; /* the other versions of the lineage are tried as well, newest first */
     struct kw_scheme scheme;
     const uint8_t *blob;

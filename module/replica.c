@@ -1,7 +1,5 @@
 #include "replica.h"
 
-#include <string.h>
-
 static const struct kw_cmk_entry *find(const struct kw_snapshot *s, uint32_t version)
 {
     for (size_t i = 0; i < s->count; i++) {
@@ -17,20 +15,13 @@ static bool is_passing(const struct kw_version *v)
     return v->purge == KW_CMK_UNFINISHED || v->state == KW_STATE_PENDING;
 }
 
-static bool is_other_key(const struct kw_version *a, const struct kw_version *b)
-{
-    bool ours = a->origin != KW_ORIGIN_UNKNOWN && b->origin != KW_ORIGIN_UNKNOWN; /* the lineage of an adopted key follows from its CKA_ID */
-    return a->type != b->type || (ours && memcmp(a->lineage, b->lineage, KW_LINEAGE_SIZE) != 0) ||
-           (a->has_fingerprint && b->has_fingerprint && memcmp(a->fingerprint, b->fingerprint, KW_FINGERPRINT_SIZE) != 0);
-}
-
 static enum kw_replica_verdict judge_version(const struct kw_version *mine, const struct kw_version *theirs, const char **why)
 {
     if (mine->problem != NULL) {
         *why = "a version that its peers can use is out of service on it";
         return mine->purge == KW_CMK_UNFINISHED ? KW_REPLICA_LAGS : KW_REPLICA_POISONED;
     }
-    if (is_other_key(mine, theirs)) {
+    if (kw_version_differs(mine, theirs)) {
         *why = "a version is another key than on its peers";
         return KW_REPLICA_POISONED;
     }

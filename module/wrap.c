@@ -58,8 +58,11 @@ static struct kw_rv wrap_looked_up(const struct kw_session *s, const struct kw_s
     if (!kw_ok(r) || !give) {
         return r;
     }
-    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek};
+    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek, &cmk->version};
     r = kw_engine_wrap(kw_library()->engine, s->slot->index, &w, blob, &len);
+    if (kw_ok(r)) { /* once more: the version may have become another size since the handle was given out */
+        r = kw_out_check(out.bytes, out.len, len, &give);
+    }
     if (kw_ok(r)) {
         kw_out_give(out.bytes, out.len, blob, len);
     }
@@ -162,7 +165,7 @@ static struct kw_rv unwrap_looked_up(struct kw_session *s, const struct kw_schem
     memcpy(copy, blob.bytes, len);
     /* A broker that looked its key up by label goes on after a rotation with the handle that it has. */
     const struct kw_unwrapping u = {
-        .version = cmk->version.version, .older_too = cmk->was_active, .scheme = *scheme, .blob = copy, .len = len};
+        .version = cmk->version.version, .meant = &cmk->version, .older_too = cmk->was_active, .scheme = *scheme, .blob = copy, .len = len};
     struct kw_rv r = kw_engine_unwrap(kw_library()->engine, s->slot->index, &u, dek);
     if (kw_ok(r) && asked != 0 && asked != dek->spec.len) {
         if (dek->value == NULL) {

@@ -17,8 +17,20 @@ struct kw_rv kw_wrapper_owner(const struct kw_snapshot *s, const char *label, st
     return KW_OK;
 }
 
+/* The version of a snapshot, if it is the key that the caller means: after a purge, or when somebody has put another key in its place, the number
+ * alone says nothing. */
+static struct kw_cmk_entry *find_meant(const struct kw_lease *lease, struct kw_snapshot *s, uint32_t version, const struct kw_version *meant)
+{
+    struct kw_cmk_entry *e = kw_snapshot_version(s, version);
+    if (e == NULL || meant == NULL) {
+        return e;
+    }
+    bool same_lineage = lease->replicated || memcmp(e->version.lineage, meant->lineage, KW_LINEAGE_SIZE) == 0;
+    return same_lineage && !kw_version_differs(&e->version, meant) ? e : NULL;
+}
+
 /* The version, proven and active. A refusal is believed only when the attributes were just read: the state may have changed meanwhile. */
-static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, uint32_t version, struct kw_snapshot **s,
+static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_wrapping *w, struct kw_snapshot **s,
                                    struct kw_cmk_entry **entry)
 {
     struct kw_rv r = KW_OK;
@@ -28,7 +40,7 @@ static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, u
         if (!kw_ok(r)) {
             return r;
         }
-        *entry = kw_snapshot_version(*s, version);
+        *entry = find_meant(lease, *s, w->version, w->meant);
         r = *entry == NULL ? KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "this version of the CMK is not in the token")
                            : kw_cmk_prove(lease, cmk, *entry, (struct kw_cmk_use){.wrap = true});
         bool refused = !kw_ok(r) && (lease->failure == CKR_OK || kw_error_class(lease->failure) == KW_CLASS_REFUSED);
@@ -147,7 +159,7 @@ struct kw_rv kw_wrapper_wrap(struct kw_lease *lease, struct kw_cmk *cmk, const s
     struct kw_snapshot *s = NULL;
     struct kw_cmk_entry *e = NULL;
     struct kw_dek_owner owner;
-    struct kw_rv r = proven_version(lease, cmk, w->version, &s, &e);
+    struct kw_rv r = proven_version(lease, cmk, w, &s, &e);
     if (!kw_ok(r)) {
         return r;
     }
@@ -255,7 +267,7 @@ static bool open_with_any(struct kw_lease *lease, struct kw_cmk *cmk, struct kw_
                           struct tally *tally, struct kw_rv *r)
 {
     const struct kw_unwrapping *u = o->request;
-    struct kw_cmk_entry *first = kw_snapshot_version(s, u->version);
+    struct kw_cmk_entry *first = find_meant(lease, s, u->version, u->meant);
     o->blob = u->blob;
     if (first == NULL && u->stand_in) { /* one that must not open what names another */
         first = kw_snapshot_stand_in(s);

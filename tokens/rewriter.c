@@ -61,7 +61,7 @@ static struct kw_rv move(struct rewriter *r, const struct found *f, struct kw_co
     if (!kw_ok(v)) {
         return v;
     }
-    const struct kw_content_wrapping w = {0, keeper_place(r->to, u->place.context, u->place.context_len), &dek};
+    const struct kw_content_wrapping w = {0, keeper_place(r->to, u->place.context, u->place.context_len), &dek, NULL};
     v = keeper_wrap(r->to, &w, out->bytes, &out->len);
     kw_secret_free(dek.value);
     return v;

@@ -102,7 +102,7 @@ static bool wrap(struct keeper *k, const struct options *o, struct kw_secret *ke
     unsigned char line[2 * KW_ENVELOPE_MAX + 8];
     size_t len = 0;
     const struct kw_dek dek = {.spec = {.type = o->type, .len = kw_secret_len(key), .extractable = true}, .value = key};
-    const struct kw_content_wrapping w = {0, place_of(k, o), &dek};
+    const struct kw_content_wrapping w = {0, place_of(k, o), &dek, NULL};
     if (!say(o->slot, keeper_wrap(k, &w, envelope, &len))) {
         return false;
     }

@@ -436,6 +436,48 @@ static void mechanisms_of_generation_are_checked(void)
     leave();
 }
 
+/* As `keyward purge` leaves it, in less time. */
+static int destroy_the_cmk(const struct outside_token *t, void *data)
+{
+    CK_ATTRIBUTE a = {CKA_LABEL, data, 5};
+    CK_OBJECT_HANDLE found = 0;
+    CK_ULONG n = 0;
+    CK_RV rv = t->calls->C_FindObjectsInit(t->session, &a, 1);
+    rv |= t->calls->C_FindObjects(t->session, &found, 1, &n);
+    rv |= t->calls->C_FindObjectsFinal(t->session);
+    return rv == CKR_OK && t->calls->C_DestroyObject(t->session, found) == CKR_OK ? 0 : 1;
+}
+
+static CK_RV wrap_by(CK_OBJECT_HANDLE cmk, CK_MECHANISM_TYPE how, CK_OBJECT_HANDLE key, CK_BYTE blob[256], CK_ULONG *len)
+{
+    *len = 256;
+    return p11->C_WrapKey(session, caller_mechanism(how), cmk, key, blob, len);
+}
+
+static void the_handle_of_a_CMK_that_was_replaced_is_stale(void)
+{
+    static const CK_MECHANISM_TYPE hows[] = {CKM_AES_KEY_WRAP, CKM_KEYWARD_ENVELOPE};
+    const char *const create[] = {fixture_command(), "create", "alpha", NULL};
+    CK_BYTE blob[256];
+    CK_ULONG n = 0;
+    char label[] = "alpha";
+    begin();
+    CK_OBJECT_HANDLE key = caller_generate(world, session, CKK_AES, 32);
+    CK_OBJECT_HANDLE old = caller_cmk(world, session);
+    CHECK_RV(wrap_by(old, CKM_AES_KEY_WRAP, key, blob, &n), CKR_OK, "the first CMK");
+    CHECK(fixture_outside(world, "eu-1", destroy_the_cmk, label, sizeof label) == 0, "the CMK is destroyed");
+    CHECK(fixture_execute(world, create), "and another one, its version 1 too, is made");
+    for (size_t i = 0; i < COUNT_OF(hows); i++) {
+        CHECK_RV(wrap_by(old, hows[i], key, blob, &n), CKR_WRAPPING_KEY_HANDLE_INVALID, "G2: not the key that the handle was given out for");
+    }
+    struct form t = {0};
+    form_secret(&t, CKK_AES);
+    CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), old, blob, 40, t.a, t.count, &key), CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+             "nor does it unwrap");
+    CHECK_RV(wrap_by(caller_cmk(world, session), CKM_AES_KEY_WRAP, key, blob, &n), CKR_OK, "the next search gives the new one");
+    leave();
+}
+
 int main(void)
 {
     static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1"}, {0}};
@@ -453,6 +495,7 @@ int main(void)
         {"persistent keys persist", persistent_keys_persist},
         {"generated keys differ and have their length", generated_keys_differ_and_have_their_length},
         {"mechanisms of generation are checked", mechanisms_of_generation_are_checked},
+        {"the handle of a CMK that was replaced is stale", the_handle_of_a_CMK_that_was_replaced_is_stale},
         CU_TEST_INFO_NULL,
     };
     return chapter_run("object", &(struct fixture_settings){.slots = slots}, tests);

@@ -348,7 +348,7 @@ static void every_bad_blob_gets_one_code(void)
 
 /* What is done to the pair past Keyward. */
 struct deed {
-    enum { DISABLE, ENABLE, RETIRE, MAY_DECRYPT, MAY_NOT_DECRYPT, PLANT_PUBLIC } what;
+    enum { DISABLE, ENABLE, RETIRE, MAY_DECRYPT, MAY_NOT_DECRYPT, PLANT_PUBLIC, EXCHANGE } what;
     char label[16];
 };
 
@@ -391,6 +391,33 @@ static CK_RV plant_public(const struct outside_token *t, const char *label)
     return t->calls->C_CreateObject(t->session, a, COUNT_OF(a), &made);
 }
 
+/* A pair made past Keyward, as a custodian with a tool of the vendor would. */
+static CK_RV make_pair(const struct outside_token *t, const char *label, CK_ULONG bits)
+{
+    static uint8_t exponent[] = {1, 0, 1};
+    void *name = (void *)(uintptr_t)label;
+    CK_MECHANISM m = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+    uint8_t id[] = "pair";
+    CK_OBJECT_HANDLE made[2];
+    CK_ATTRIBUTE pub[] = {
+        {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_MODULUS_BITS, &bits, sizeof bits}, {CKA_PUBLIC_EXPONENT, exponent, 3},
+        {CKA_WRAP, &yes, 1}, {CKA_ENCRYPT, &no, 1}, {CKA_VERIFY, &no, 1}, {CKA_LABEL, name, strlen(label)}, {CKA_ID, id, 4},
+    };
+    CK_ATTRIBUTE priv[] = {
+        {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SENSITIVE, &yes, 1}, {CKA_EXTRACTABLE, &no, 1}, {CKA_UNWRAP, &yes, 1},
+        {CKA_DECRYPT, &no, 1}, {CKA_SIGN, &no, 1}, {CKA_DERIVE, &no, 1}, {CKA_LABEL, name, strlen(label)}, {CKA_ID, id, 4},
+    };
+    return t->calls->C_GenerateKeyPair(t->session, &m, pub, COUNT_OF(pub), priv, COUNT_OF(priv), &made[0], &made[1]);
+}
+
+/* Another, longer pair in the place of one. */
+static CK_RV exchange(const struct outside_token *t, const char *label)
+{
+    CK_RV rv = t->calls->C_DestroyObject(t->session, find_half(t, label, CKO_PRIVATE_KEY));
+    rv |= t->calls->C_DestroyObject(t->session, find_half(t, label, CKO_PUBLIC_KEY));
+    return rv == CKR_OK ? make_pair(t, label, 3072) : rv;
+}
+
 static int do_deed(const struct outside_token *t, void *data)
 {
     const struct deed *d = data;
@@ -412,8 +439,11 @@ static int do_deed(const struct outside_token *t, void *data)
     case MAY_NOT_DECRYPT:
         rv = set(t, key, CKA_DECRYPT, &no);
         break;
-    default:
+    case PLANT_PUBLIC:
         rv = plant_public(t, d->label);
+        break;
+    default:
+        rv = exchange(t, d->label);
     }
     return rv == CKR_OK ? 0 : 1;
 }
@@ -469,34 +499,44 @@ static void a_planted_public_key_is_not_used(void)
     leave();
 }
 
-/* A pair made past Keyward, as a custodian with a tool of the vendor would. */
-static int make_pair(const struct outside_token *t, void *data)
+/* The caller's room is that of the modulus that the handle was given out for. */
+static void the_handles_of_a_pair_that_was_exchanged_are_stale(void)
 {
-    const char *label = data;
-    static uint8_t exponent[] = {1, 0, 1};
-    CK_MECHANISM m = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
-    CK_ULONG bits = 2048;
-    uint8_t id[] = "pair";
-    CK_OBJECT_HANDLE made[2];
-    CK_ATTRIBUTE pub[] = {
-        {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_MODULUS_BITS, &bits, sizeof bits}, {CKA_PUBLIC_EXPONENT, exponent, 3},
-        {CKA_WRAP, &yes, 1}, {CKA_ENCRYPT, &no, 1}, {CKA_VERIFY, &no, 1}, {CKA_LABEL, data, strlen(label)}, {CKA_ID, id, 4},
-    };
-    CK_ATTRIBUTE priv[] = {
-        {CKA_TOKEN, &yes, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_SENSITIVE, &yes, 1}, {CKA_EXTRACTABLE, &no, 1}, {CKA_UNWRAP, &yes, 1},
-        {CKA_DECRYPT, &no, 1}, {CKA_SIGN, &no, 1}, {CKA_DERIVE, &no, 1}, {CKA_LABEL, data, strlen(label)}, {CKA_ID, id, 4},
-    };
-    CK_RV rv = t->calls->C_GenerateKeyPair(t->session, &m, pub, COUNT_OF(pub), priv, COUNT_OF(priv), &made[0], &made[1]);
-    return rv == CKR_OK ? 0 : 1;
+    struct how h;
+    uint8_t room[K + 256];
+    CK_ULONG n = K;
+    bool whole = true;
+    begin("exchanged");
+    memset(room, 0x5A, sizeof room);
+    CK_OBJECT_HANDLE key = caller_import(world, session, CKK_AES, value, 32);
+    outside("exchanged", EXCHANGE);
+    CHECK_RV(p11->C_WrapKey(session, how(&h, 0), public_half, key, room, &n), CKR_WRAPPING_KEY_HANDLE_INVALID,
+             "G2: the handle is not one of the key that stands there now");
+    for (size_t i = K; i < sizeof room; i++) {
+        whole = whole && room[i] == 0x5A;
+    }
+    CHECK(whole, "5.2: nothing is written behind the caller's room");
+    CHECK_RV(p11->C_UnwrapKey(session, how(&h, 0), private_half, room, K, NULL, 0, &key), CKR_TEMPLATE_INCOMPLETE, "the template comes first");
+    leave();
+    begin("exchanged");
+    key = caller_import(world, session, CKK_AES, value, 32);
+    CHECK_RV(wrap(0, key, room, &n), CKR_OK, "the next search gives handles of the new pair");
+    CHECK(n == 3072 / 8, "whose modulus is longer");
+    leave();
+}
+
+static int make_one(const struct outside_token *t, void *data)
+{
+    return make_pair(t, data, K * 8) == CKR_OK ? 0 : 1;
 }
 
 static void the_pairs_are_made(void)
 {
-    static const char *const labels[] = {"pair", "state", "planted"};
+    static const char *const labels[] = {"pair", "state", "planted", "exchanged"};
     for (size_t i = 0; i < COUNT_OF(labels); i++) {
         char label[16];
         (void)snprintf(label, sizeof label, "%s", labels[i]);
-        CHECK(fixture_outside(world, "eu-1", make_pair, label, sizeof label) == 0, "a pair is made outside");
+        CHECK(fixture_outside(world, "eu-1", make_one, label, sizeof label) == 0, "a pair is made outside");
     }
 }
 
@@ -506,6 +546,7 @@ int main(void)
         {.name = "pair", .tokens = "eu-1", .cmk = FIXTURE_CMK_NONE},
         {.name = "state", .tokens = "eu-1", .cmk = FIXTURE_CMK_NONE},
         {.name = "planted", .tokens = "eu-1", .cmk = FIXTURE_CMK_NONE},
+        {.name = "exchanged", .tokens = "eu-1", .cmk = FIXTURE_CMK_NONE},
         {0},
     };
     static CU_TestInfo tests[] = {
@@ -519,6 +560,7 @@ int main(void)
         {"every bad blob gets one code", every_bad_blob_gets_one_code},
         {"the state is obeyed at the next call", the_state_is_obeyed_at_the_next_call},
         {"a planted public key is not used", a_planted_public_key_is_not_used},
+        {"the handles of a pair that was exchanged are stale", the_handles_of_a_pair_that_was_exchanged_are_stale},
         CU_TEST_INFO_NULL,
     };
     return chapter_run("RSA", &(struct fixture_settings){.slots = slots}, tests);
