@@ -177,42 +177,72 @@ static void sealed_data_keys(struct scene *s)
     (void)s->p11->C_DestroyObject(s->session, opened);
 }
 
-/* A data key that is kept in the token is found, wrapped and destroyed after a restart of the module. */
-static void persistent_data_keys(struct scene *s)
+static CK_OBJECT_HANDLE find_by_id(struct scene *s, const uint8_t *id, size_t len)
 {
-    struct form t = {0};
-    static const uint8_t id[] = {0xd1, 0x07};
-    uint8_t blob[SCENE_ROOM];
-    CK_ULONG len = 0;
-    CK_OBJECT_HANDLE key = 0;
-    form_bool(&t, CKA_TOKEN, true);
-    form_bool(&t, CKA_SENSITIVE, true);
-    form_bool(&t, CKA_EXTRACTABLE, true);
-    form_ulong(&t, CKA_VALUE_LEN, 32);
-    form_bytes(&t, CKA_ID, id, sizeof id);
-    CK_RV rv = s->p11->C_GenerateKey(s->session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &key);
-    (void)scene_check(s, rv == CKR_OK, "a persistent data key is generated", rv);
-    scene_end(s);
-    if (!scene_begin(s)) {
-        return;
-    }
     struct form by_id = {0};
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     CK_ULONG count = 0;
-    form_bytes(&by_id, CKA_ID, id, sizeof id);
-    rv = s->p11->C_FindObjectsInit(s->session, by_id.a, by_id.count);
+    form_bytes(&by_id, CKA_ID, id, len);
+    CK_RV rv = s->p11->C_FindObjectsInit(s->session, by_id.a, by_id.count);
     if (rv == CKR_OK) {
         rv = s->p11->C_FindObjects(s->session, &key, 1, &count);
         (void)s->p11->C_FindObjectsFinal(s->session);
     }
-    if (!scene_check(s, rv == CKR_OK && count == 1, "it is found by its CKA_ID", rv)) {
+    (void)scene_check(s, rv == CKR_OK && count == 1, "it is found by its CKA_ID", rv);
+    return key;
+}
+
+/* A persistent data key that nobody may read. */
+static CK_OBJECT_HANDLE generate_persistent(struct scene *s, const uint8_t *id, size_t len)
+{
+    struct form t = {0};
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    form_bool(&t, CKA_TOKEN, true);
+    form_bool(&t, CKA_SENSITIVE, true);
+    form_bool(&t, CKA_EXTRACTABLE, true);
+    form_ulong(&t, CKA_VALUE_LEN, 32);
+    form_bytes(&t, CKA_ID, id, len);
+    CK_RV rv = s->p11->C_GenerateKey(s->session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &key);
+    (void)scene_check(s, rv == CKR_OK, "a persistent data key is generated", rv);
+    return key;
+}
+
+/* Another process destroys the key, and the next one has its place: openCryptoki gives it the same handle. */
+static void another_takes_its_place(struct scene *s, CK_OBJECT_HANDLE key)
+{
+    const char *const destroy[] = {"pkcs11-tool", "--module", s->f->module, "--token-label", s->slot, "--login",
+                                   "--delete-object", "--type", "secrkey", "--id", "d107", NULL};
+    static const uint8_t id[] = {0xd1, 0x08};
+    uint8_t blob[SCENE_ROOM];
+    CK_ULONG len = 0;
+    (void)scene_check(s, fixture_execute(s->f, destroy), "another process destroys it", 0);
+    (void)scene_look(s); /* a search lets openCryptoki notice */
+    CK_OBJECT_HANDLE next = generate_persistent(s, id, sizeof id);
+    CK_RV rv = scene_wrap(s, s->way, key, blob, &len);
+    (void)scene_check(s, rv == CKR_KEY_HANDLE_INVALID, "then it is gone, and not the next one", rv);
+    rv = s->p11->C_DestroyObject(s->session, key);
+    (void)scene_check(s, rv == CKR_OBJECT_HANDLE_INVALID, "which is not destroyed in its place", rv);
+    rv = s->p11->C_DestroyObject(s->session, next);
+    (void)scene_check(s, rv == CKR_OK, "but by its own handle", rv);
+    rv = scene_wrap(s, s->way, next, blob, &len);
+    (void)scene_check(s, rv == CKR_KEY_HANDLE_INVALID, "for good", rv);
+}
+
+/* A data key that is kept in the token is found and wrapped after a restart of the module. */
+static void persistent_data_keys(struct scene *s)
+{
+    static const uint8_t id[] = {0xd1, 0x07};
+    uint8_t blob[SCENE_ROOM];
+    CK_ULONG len = 0;
+    (void)generate_persistent(s, id, sizeof id);
+    scene_end(s);
+    if (!scene_begin(s)) {
         return;
     }
-    rv = scene_wrap(s, s->way, key, blob, &len);
+    CK_OBJECT_HANDLE key = find_by_id(s, id, sizeof id);
+    CK_RV rv = scene_wrap(s, s->way, key, blob, &len);
     (void)scene_check(s, rv == CKR_OK, "and wrapped", rv);
-    rv = s->p11->C_DestroyObject(s->session, key);
-    (void)scene_check(s, rv == CKR_OK, "and destroyed", rv);
-    rv = scene_wrap(s, s->way, key, blob, &len);
-    (void)scene_check(s, rv == CKR_KEY_HANDLE_INVALID, "then it is gone", rv);
+    another_takes_its_place(s, key);
 }
 
 /* An envelope is bound to a context by its associated data. */
