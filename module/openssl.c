@@ -1,13 +1,14 @@
 #include "openssl.h"
 
 #include <openssl/evp.h>
+#include <openssl/provider.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 struct kw_openssl {
     OSSL_LIB_CTX *context;
-    EVP_MD *sha256;  /* fetched at first use */
-    EVP_CIPHER *gcm;
+    OSSL_PROVIDER *provider; /* OpenSSL's own, which has all that we use */
+    EVP_CIPHER *gcm;         /* fetched at first use */
     unsigned users;
 };
 
@@ -17,8 +18,10 @@ static struct kw_openssl *current;
 static void dispose(struct kw_openssl *o)
 {
     if (o != NULL) {
-        EVP_MD_free(o->sha256);
         EVP_CIPHER_free(o->gcm);
+        if (o->provider != NULL) {
+            (void)OSSL_PROVIDER_unload(o->provider);
+        }
         OSSL_LIB_CTX_free(o->context);
         free(o);
     }
@@ -29,8 +32,9 @@ static struct kw_openssl *make(void)
     struct kw_openssl *o = calloc(1, sizeof *o);
     if (o != NULL) {
         o->context = OSSL_LIB_CTX_new();
-        if (o->context == NULL) {
-            free(o);
+        o->provider = o->context == NULL ? NULL : OSSL_PROVIDER_load(o->context, "default");
+        if (o->provider == NULL) {
+            dispose(o);
             o = NULL;
         }
     }
@@ -72,18 +76,9 @@ OSSL_LIB_CTX *kw_openssl_context(const struct kw_openssl *o)
     return o == NULL ? NULL : o->context;
 }
 
-EVP_MD *kw_openssl_sha256(struct kw_openssl *o)
+OSSL_PROVIDER *kw_openssl_provider(const struct kw_openssl *o)
 {
-    if (o == NULL) {
-        return NULL;
-    }
-    pthread_mutex_lock(&lock);
-    if (o->sha256 == NULL) {
-        o->sha256 = EVP_MD_fetch(o->context, "SHA2-256", NULL);
-    }
-    EVP_MD *md = o->sha256;
-    pthread_mutex_unlock(&lock);
-    return md;
+    return o == NULL ? NULL : o->provider;
 }
 
 EVP_CIPHER *kw_openssl_gcm(struct kw_openssl *o)

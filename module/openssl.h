@@ -12,8 +12,8 @@
 #include <stdbool.h>
 
 struct evp_cipher_st;
-struct evp_md_st;
 struct ossl_lib_ctx_st;
+struct ossl_provider_st;
 
 struct kw_openssl;
 
@@ -24,7 +24,7 @@ void kw_openssl_put(struct kw_openssl *o, bool good);
 
 /* What is in it, borrowed as long as it is. NULL when `o` is, and when OpenSSL fails. */
 struct ossl_lib_ctx_st *kw_openssl_context(const struct kw_openssl *o);
-struct evp_md_st *kw_openssl_sha256(struct kw_openssl *o);
+struct ossl_provider_st *kw_openssl_provider(const struct kw_openssl *o); /* "default" */
 struct evp_cipher_st *kw_openssl_gcm(struct kw_openssl *o); /* AES-256-GCM */
 
 /* Frees the context; nobody may have it (C_Finalize). */

@@ -29,18 +29,14 @@ struct row {
 };
 
 #define ALL(rule) {rule, rule, rule}
-static const struct row rows[] = {
+static const struct row rows[] = { /* in the order in which brokers give them: see row_of */
     {CKA_CLASS, ULONG, ALL(SAME), CKO_SECRET_KEY, CKR_TEMPLATE_INCONSISTENT, F_CLASS},
     {CKA_KEY_TYPE, ULONG, ALL(TAKE), 0, CKR_TEMPLATE_INCONSISTENT, F_TYPE},
+    {CKA_VALUE_LEN, ULONG, ALL(TAKE), 0, 0, F_LENGTH},
     {CKA_TOKEN, BOOL, ALL(TAKE), 0, 0, F_TOKEN},
     {CKA_PRIVATE, BOOL, ALL(IGNORE), 0, 0, NONE}, /* always true; pkcs11-tool asks for false */
-    {CKA_MODIFIABLE, BOOL, ALL(SAME), CK_TRUE, CKR_TEMPLATE_INCONSISTENT, NONE},
-    {CKA_COPYABLE, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
-    {CKA_DESTROYABLE, BOOL, ALL(SAME), CK_TRUE, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_LABEL, BYTES, ALL(TAKE), 0, 0, F_LABEL},
     {CKA_ID, BYTES, ALL(TAKE), 0, 0, F_ID},
-    {CKA_START_DATE, DATE, ALL(SAME), 0, CKR_TEMPLATE_INCONSISTENT, NONE},
-    {CKA_END_DATE, DATE, ALL(SAME), 0, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_SENSITIVE, BOOL, ALL(TAKE), 0, 0, F_SENSITIVE},
     {CKA_EXTRACTABLE, BOOL, ALL(TAKE), 0, 0, F_EXTRACTABLE},
     {CKA_ENCRYPT, BOOL, ALL(IGNORE), 0, 0, NONE},
@@ -50,9 +46,13 @@ static const struct row rows[] = {
     {CKA_WRAP, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_UNWRAP, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_DERIVE, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
+    {CKA_MODIFIABLE, BOOL, ALL(SAME), CK_TRUE, CKR_TEMPLATE_INCONSISTENT, NONE},
+    {CKA_COPYABLE, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
+    {CKA_DESTROYABLE, BOOL, ALL(SAME), CK_TRUE, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_TRUSTED, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_WRAP_WITH_TRUSTED, BOOL, ALL(SAME), CK_FALSE, CKR_TEMPLATE_INCONSISTENT, NONE},
-    {CKA_VALUE_LEN, ULONG, ALL(TAKE), 0, 0, F_LENGTH},
+    {CKA_START_DATE, DATE, ALL(SAME), 0, CKR_TEMPLATE_INCONSISTENT, NONE},
+    {CKA_END_DATE, DATE, ALL(SAME), 0, CKR_TEMPLATE_INCONSISTENT, NONE},
     {CKA_VALUE, SECRET, {ABSENT, TAKE, ABSENT}, 0, CKR_TEMPLATE_INCONSISTENT, F_VALUE},
     {CKA_LOCAL, BOOL, ALL(ABSENT), 0, CKR_ATTRIBUTE_READ_ONLY, NONE},
     {CKA_ALWAYS_SENSITIVE, BOOL, ALL(ABSENT), 0, CKR_ATTRIBUTE_READ_ONLY, NONE},
@@ -87,7 +87,7 @@ static const struct row *row_of(CK_ATTRIBUTE_TYPE type, size_t from)
 /* What a template says, before defaults. */
 struct said {
     uint64_t rows; /* bit i: rows[i] was given */
-    size_t last;   /* the row of the attribute before */
+    size_t next;   /* the row after that of the attribute before */
     CK_KEY_TYPE type;
     bool has_type;
     bool has_class;
@@ -161,12 +161,13 @@ static struct kw_rv same(const struct row *row, const CK_ATTRIBUTE *a)
 static struct kw_rv one_attribute(const struct kw_making_of *of, const CK_ATTRIBUTE *a, struct said *said,
                                   struct kw_dek_request *out)
 {
-    const struct row *row = row_of(a->type, said->last);
+    const struct row *row = row_of(a->type, said->next);
     if (row == NULL) {
         return KW_FAIL(CKR_ATTRIBUTE_TYPE_INVALID, "a data key has no such attribute");
     }
-    said->last = (size_t)(row - rows);
-    uint64_t bit = UINT64_C(1) << said->last;
+    size_t i = (size_t)(row - rows);
+    uint64_t bit = UINT64_C(1) << i;
+    said->next = i + 1;
     if ((said->rows & bit) != 0) {
         return KW_FAIL(CKR_TEMPLATE_INCONSISTENT, "an attribute is given twice");
     }
