@@ -207,8 +207,9 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
     set_problem_locked(b, sentence);
 }
 
-/* Makes the backing connected, or says why not. Nobody else is at it. The caller is inside the vendor; *inside tells whether it still is. */
-static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, bool *inside)
+/* Makes the backing connected, or says why not; *info is what the token says of itself. Nobody else is at it. The caller is inside the vendor;
+ * *inside tells whether it still is. */
+static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, CK_TOKEN_INFO *info, bool *inside)
 {
     struct kw_rv r = KW_OK;
     b->exclusive = true;
@@ -218,9 +219,8 @@ static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST 
         goto done;
     }
     CK_SLOT_ID slot = 0;
-    CK_TOKEN_INFO info;
     pthread_mutex_unlock(&b->lock);
-    CK_RV rv = find_token_stubbornly(b, f, epoch, &slot, &info);
+    CK_RV rv = find_token_stubbornly(b, f, epoch, &slot, info);
     pthread_mutex_lock(&b->lock);
     *inside = rv != CKR_CANCEL;
     if (rv != CKR_OK) {
@@ -279,8 +279,9 @@ static struct kw_rv await(struct kw_backing *b, const struct timespec *until)
     return over ? KW_OK : KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
 }
 
-/* Enters the vendor's module and connects. On success the caller is inside and the lock is held. *epoch is the vendor's, also of a failure. */
-static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch)
+/* Enters the vendor's module and connects. On success the caller is inside and the lock is held. *epoch is the vendor's, also of a failure.
+ * *info is what the token says of itself if it was connected just now; else its flags are left 0. */
+static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, CK_TOKEN_INFO *info)
 {
     struct timespec until = {0};
     bool inside = true;
@@ -317,7 +318,7 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f,
             return r;
         }
     }
-    struct kw_rv r = connect_locked(b, f, epoch, &inside);
+    struct kw_rv r = connect_locked(b, f, epoch, info, &inside);
     if (!kw_ok(r)) {
         pthread_mutex_unlock(&b->lock);
         if (inside) {
@@ -339,14 +340,14 @@ static struct kw_rv reach_once(struct kw_backing *b, CK_TOKEN_INFO *info, bool *
 {
     const CK_FUNCTION_LIST *f = NULL;
     unsigned long epoch = 0;
-    struct kw_rv r = enter_lock(b, &f, &epoch);
+    CK_TOKEN_INFO now = {.flags = 0};
+    struct kw_rv r = enter_lock(b, &f, &epoch, &now);
     if (!kw_ok(r)) {
         return r;
     }
     CK_SLOT_ID slot = b->slot;
     pthread_mutex_unlock(&b->lock);
-    CK_TOKEN_INFO now;
-    CK_RV rv = f->C_GetTokenInfo(slot, &now);
+    CK_RV rv = now.flags != 0 ? CKR_OK : f->C_GetTokenInfo(slot, &now);
     for (useconds_t i = 1; rv != CKR_OK && i < INFO_TRIES; i++) {
         (void)usleep(i * INFO_US);
         rv = f->C_GetTokenInfo(slot, &now);
@@ -450,7 +451,8 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
 static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease *lease, unsigned long *epoch)
 {
     const CK_FUNCTION_LIST *f = NULL;
-    struct kw_rv r = enter_lock(b, &f, epoch);
+    CK_TOKEN_INFO info;
+    struct kw_rv r = enter_lock(b, &f, epoch, &info);
     if (!kw_ok(r)) {
         return r;
     }

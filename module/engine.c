@@ -76,21 +76,11 @@ void kw_engine_close(struct kw_engine *e)
     free(e);
 }
 
-static struct kw_rv do_offers(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
-{
-    struct kw_engine_token *out = arg;
-    (void)cmk;
-    out->kw = kw_probe_offers(lease, KW_FORMAT_KW);
-    out->kwp = kw_probe_offers(lease, KW_FORMAT_KWP);
-    out->oaep = kw_probe_offers(lease, KW_FORMAT_OAEP);
-    return KW_OK;
-}
-
-static struct kw_rv reach_one(struct kw_members *m, struct kw_engine_token *out)
+struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
 {
     CK_TOKEN_INFO info;
     size_t member = 0;
-    struct kw_rv r = kw_members_reach(m, &info, &member);
+    struct kw_rv r = kw_members_reach(e->slots[slot], &info, &member);
     if (!kw_ok(r)) {
         return r;
     }
@@ -104,16 +94,34 @@ static struct kw_rv reach_one(struct kw_members *m, struct kw_engine_token *out)
         .pin_locked = (info.flags & CKF_USER_PIN_LOCKED) != 0,
         .write_protected = (info.flags & CKF_WRITE_PROTECTED) != 0,
     };
-    const struct kw_job job = {.op = do_offers, .arg = out};
-    return kw_members_run_on(m, member, &job);
+    return KW_OK;
 }
 
-struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
+static struct kw_rv do_offers(struct kw_lease *lease, struct kw_cmk *cmk, void *arg)
+{
+    struct kw_engine_offers *out = arg;
+    (void)cmk;
+    out->kw = kw_probe_offers(lease, KW_FORMAT_KW);
+    out->kwp = kw_probe_offers(lease, KW_FORMAT_KWP);
+    out->oaep = kw_probe_offers(lease, KW_FORMAT_OAEP);
+    return KW_OK;
+}
+
+static struct kw_rv offers_of_one(struct kw_members *m, struct kw_engine_offers *out)
+{
+    const struct kw_job job = {.op = do_offers, .arg = out};
+    CK_TOKEN_INFO info;
+    size_t member = 0;
+    struct kw_rv r = kw_members_reach(m, &info, &member);
+    return kw_ok(r) ? kw_members_run_on(m, member, &job) : r;
+}
+
+struct kw_rv kw_engine_offers(struct kw_engine *e, size_t slot, struct kw_engine_offers *out)
 {
     struct kw_members *m = e->slots[slot];
-    struct kw_rv r = reach_one(m, out);
+    struct kw_rv r = offers_of_one(m, out);
     for (size_t i = 1; !kw_ok(r) && i < kw_members_count(m); i++) {
-        r = reach_one(m, out); /* the one that was reached went away: its peers */
+        r = offers_of_one(m, out); /* the one that was reached went away: its peers */
     }
     return r;
 }

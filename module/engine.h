@@ -23,17 +23,22 @@ struct kw_engine_token {
     bool pin_final_try;
     bool pin_locked;
     bool write_protected;
-    bool kw;  /* offers RFC 3394, as far as is known */
-    bool kwp; /* offers RFC 5649 */
-    bool oaep; /* offers RSA with OAEP */
+};
+
+/* What it wraps and unwraps by, as far as is known. */
+struct kw_engine_offers {
+    bool kw;   /* RFC 3394 */
+    bool kwp;  /* RFC 5649 */
+    bool oaep; /* RSA with OAEP */
 };
 
 /* An engine for the configuration (borrowed). Connects nothing. *out is the caller's; close it with every call returned. */
 KW_MUST_USE struct kw_rv kw_engine_open(const struct kw_config *config, struct kw_engine **out);
 void kw_engine_close(struct kw_engine *e);
 
-/* Reaches the slot's token. CKR_TOKEN_NOT_PRESENT. */
+/* Reaches the slot's token and asks what it says of itself, or what it offers now. CKR_TOKEN_NOT_PRESENT. */
 KW_MUST_USE struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out);
+KW_MUST_USE struct kw_rv kw_engine_offers(struct kw_engine *e, size_t slot, struct kw_engine_offers *out);
 
 /* Whether every token of the slot has a PIN source of its own. */
 bool kw_engine_has_pin_source(const struct kw_engine *e, size_t slot);

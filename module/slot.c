@@ -100,13 +100,6 @@ struct kw_rv kw_slot_find(CK_SLOT_ID id, struct kw_slot **out)
     return KW_FAIL(CKR_SLOT_ID_INVALID, "there is no such slot");
 }
 
-/* The slot of an id, and what its token says now. */
-static struct kw_rv reach(CK_SLOT_ID id, struct kw_slot **slot, struct kw_engine_token *token)
-{
-    struct kw_rv r = kw_slot_find(id, slot);
-    return kw_ok(r) ? kw_engine_reach(kw_library()->engine, (*slot)->index, token) : r;
-}
-
 static bool is_present(const struct kw_slot *slot)
 {
     struct kw_engine_token token;
@@ -179,7 +172,10 @@ struct kw_rv kw_slot_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
     if (info == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the information");
     }
-    struct kw_rv r = reach(id, &slot, &token);
+    struct kw_rv r = kw_slot_find(id, &slot);
+    if (kw_ok(r)) {
+        r = kw_engine_reach(kw_library()->engine, slot->index, &token);
+    }
     if (!kw_ok(r)) {
         return r;
     }
@@ -209,7 +205,7 @@ struct kw_rv kw_slot_token_info(CK_SLOT_ID id, CK_TOKEN_INFO *info)
     return KW_OK;
 }
 
-static bool is_offered(const struct kw_slot *slot, const struct kw_mechanism_row *m, const struct kw_engine_token *t)
+static bool is_offered(const struct kw_slot *slot, const struct kw_mechanism_row *m, const struct kw_engine_offers *o)
 {
     if (!kw_policy_allows(m, slot->config->mechanisms)) {
         return false;
@@ -219,28 +215,35 @@ static bool is_offered(const struct kw_slot *slot, const struct kw_mechanism_row
     }
     switch (m->format) {
     case KW_FORMAT_KW:
-        return t->kw;
+        return o->kw;
     case KW_FORMAT_KWP:
-        return t->kwp;
+        return o->kwp;
     case KW_FORMAT_OAEP:
-        return t->oaep;
+        return o->oaep;
     case KW_FORMAT_RSA_AES:
-        return t->oaep && t->kwp;
+        return o->oaep && o->kwp;
     case KW_FORMAT_ENVELOPE:
-        return t->kw || t->oaep;
+        return o->kw || o->oaep;
     default:
         return false;
     }
 }
 
+/* The slot of an id, and what its token offers now. */
+static struct kw_rv find_offers(CK_SLOT_ID id, struct kw_slot **slot, struct kw_engine_offers *offers)
+{
+    struct kw_rv r = kw_slot_find(id, slot);
+    return kw_ok(r) ? kw_engine_offers(kw_library()->engine, (*slot)->index, offers) : r;
+}
+
 struct kw_rv kw_slot_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG *count)
 {
     struct kw_slot *slot = NULL;
-    struct kw_engine_token token;
+    struct kw_engine_offers offers;
     if (count == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the number of mechanisms");
     }
-    struct kw_rv r = reach(id, &slot, &token);
+    struct kw_rv r = find_offers(id, &slot, &offers);
     if (!kw_ok(r)) {
         return r;
     }
@@ -249,14 +252,14 @@ struct kw_rv kw_slot_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG
     size_t rows = 0;
     const struct kw_mechanism_row *m = kw_policy_mechanisms(&rows);
     for (size_t i = 0; i < rows; i++) {
-        n += is_offered(slot, &m[i], &token);
+        n += is_offered(slot, &m[i], &offers);
     }
     *count = n;
     if (list != NULL && room < n) {
         return KW_FAIL(CKR_BUFFER_TOO_SMALL, "the caller's list is too short");
     }
     for (size_t i = 0, k = 0; list != NULL && i < rows; i++) {
-        if (is_offered(slot, &m[i], &token)) {
+        if (is_offered(slot, &m[i], &offers)) {
             list[k++] = m[i].type;
         }
     }
@@ -266,18 +269,18 @@ struct kw_rv kw_slot_mechanisms(CK_SLOT_ID id, CK_MECHANISM_TYPE *list, CK_ULONG
 struct kw_rv kw_slot_mechanism_info(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
 {
     struct kw_slot *slot = NULL;
-    struct kw_engine_token token;
+    struct kw_engine_offers offers;
     if (info == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the information");
     }
-    struct kw_rv r = reach(id, &slot, &token);
+    struct kw_rv r = find_offers(id, &slot, &offers);
     if (!kw_ok(r)) {
         return r;
     }
     size_t rows = 0;
     const struct kw_mechanism_row *m = kw_policy_mechanisms(&rows);
     for (size_t i = 0; i < rows; i++) {
-        if (m[i].type == type && is_offered(slot, &m[i], &token)) {
+        if (m[i].type == type && is_offered(slot, &m[i], &offers)) {
             *info = (CK_MECHANISM_INFO){m[i].min, m[i].max, m[i].flags};
             return KW_OK;
         }

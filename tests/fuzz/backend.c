@@ -171,7 +171,10 @@ static void op_logout(struct world *w)
 static void op_reach(struct world *w)
 {
     struct kw_engine_token token;
-    struct kw_rv r = kw_engine_reach(w->engine, input_below(&w->in, SLOTS), &token);
+    struct kw_engine_offers offers;
+    size_t slot = input_below(&w->in, SLOTS);
+    struct kw_rv r = kw_engine_reach(w->engine, slot, &token);
+    r = kw_ok(r) ? kw_engine_offers(w->engine, slot, &offers) : r;
     (void)r;
 }
 

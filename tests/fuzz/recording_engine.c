@@ -214,21 +214,35 @@ void kw_engine_close(struct kw_engine *e)
     }
 }
 
-struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
+static struct kw_rv reach(size_t slot)
 {
     struct kw_rv r = KW_OK;
-    (void)e;
-    if (fails(&r)) {
-        return r;
+    if (!fails(&r) && !slots[slot].present) {
+        r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the token of the model is gone");
     }
-    if (!slots[slot].present) {
-        return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the token of the model is gone");
+    return r;
+}
+
+struct kw_rv kw_engine_reach(struct kw_engine *e, size_t slot, struct kw_engine_token *out)
+{
+    struct kw_rv r = reach(slot);
+    (void)e;
+    if (!kw_ok(r)) {
+        return r;
     }
     *out = (struct kw_engine_token){.hardware = {1, 2}, .firmware = {3, 4}, .min_pin = 4, .max_pin = 255};
     out->write_protected = slots[slot].write_protected;
-    out->kw = slots[slot].kw;
-    out->kwp = slots[slot].kwp;
     return KW_OK;
+}
+
+struct kw_rv kw_engine_offers(struct kw_engine *e, size_t slot, struct kw_engine_offers *out)
+{
+    struct kw_rv r = reach(slot);
+    (void)e;
+    if (kw_ok(r)) {
+        *out = (struct kw_engine_offers){.kw = slots[slot].kw, .kwp = slots[slot].kwp};
+    }
+    return r;
 }
 
 /* The odd slots have one. */
