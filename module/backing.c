@@ -457,19 +457,18 @@ static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease 
         return r;
     }
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
+    const unsigned long began = b->epoch;
     r = take_session_locked(b, f, &session);
-    if (kw_ok(r) && user && b->users == 0) {
-        b->pool[b->idle++] = session;
-        (void)pthread_cond_broadcast(&b->changed);
-        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody has logged in");
-    }
     if (!kw_ok(r)) {
         pthread_mutex_unlock(&b->lock);
         kw_vendor_leave(b->vendor);
         return r;
     }
     *lease = (struct kw_lease){.backing = b, .call = f, .session = session, .epoch = b->epoch, .profile = b->profile, .failure = CKR_OK};
-    if (user && !b->logged_in) {
+    if (user && b->users == 0) {
+        lease->epoch = began; /* the session goes back to the pool if its connection is not over meanwhile */
+        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nobody has logged in");
+    } else if (user && !b->logged_in) {
         r = kw_login_locked(lease, NULL, true);
         if (kw_error_class(r.code) == KW_CLASS_CREDENTIAL) {
             r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the backing token does not take the PIN any more");
@@ -633,10 +632,19 @@ void kw_backing_profile(struct kw_backing *b, struct kw_profile *out)
     pthread_mutex_unlock(&b->lock);
 }
 
-void kw_backing_set_profile(struct kw_backing *b, const struct kw_profile *profile)
+void kw_lease_see_profile(struct kw_lease *lease)
 {
+    struct kw_backing *b = lease->backing;
     pthread_mutex_lock(&b->lock);
-    b->profile = *profile;
+    lease->profile = b->epoch == lease->epoch ? b->profile : lease->profile;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void kw_lease_keep_profile(const struct kw_lease *lease)
+{
+    struct kw_backing *b = lease->backing;
+    pthread_mutex_lock(&b->lock);
+    b->profile = b->epoch == lease->epoch ? lease->profile : b->profile;
     pthread_mutex_unlock(&b->lock);
 }
 

@@ -111,7 +111,10 @@ void kw_lease_remember(const struct kw_lease *lease, const uint8_t key[8], CK_OB
 
 /* The profile as far as it is known in this connection; all zero at first. */
 void kw_backing_profile(struct kw_backing *b, struct kw_profile *out);
-void kw_backing_set_profile(struct kw_backing *b, const struct kw_profile *profile);
+/* Brings lease->profile up to what others have found out, and keeps what was found out under the lease for those to come. Neither when the lease's
+ * epoch is over: another HSM may answer now. */
+void kw_lease_see_profile(struct kw_lease *lease);
+void kw_lease_keep_profile(const struct kw_lease *lease);
 
 /* The vendor's slot id of the token. */
 CK_SLOT_ID kw_lease_slot(const struct kw_lease *lease);

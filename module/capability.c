@@ -205,9 +205,9 @@ struct kw_rv kw_capability(struct kw_lease *lease, struct kw_capability *out)
         if (!kw_ok(r)) {
             return r;
         }
-        kw_backing_profile(lease->backing, &lease->profile); /* the rest may be known by now */
+        kw_lease_see_profile(lease); /* the rest may be known by now */
         lease->profile.capability = found;
-        kw_backing_set_profile(lease->backing, &lease->profile);
+        kw_lease_keep_profile(lease);
         report(lease, &found);
     }
     *out = lease->profile.capability;

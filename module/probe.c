@@ -215,9 +215,9 @@ struct kw_rv kw_probe(struct kw_lease *lease, enum kw_format format, size_t leng
             r = measure(lease, &found);
         }
         if (kw_ok(r) && is_final(lease, format, &found)) {
-            kw_backing_profile(lease->backing, &lease->profile); /* the other one may be known by now */
+            kw_lease_see_profile(lease); /* the other one may be known by now */
             *p = found;
-            kw_backing_set_profile(lease->backing, &lease->profile);
+            kw_lease_keep_profile(lease);
         }
         *out = kw_ok(r) ? found : *out;
     } else {
@@ -261,11 +261,11 @@ struct kw_rv kw_probe_oaep(struct kw_lease *lease, CK_OBJECT_HANDLE private_key,
         r = KW_OK;
     }
     if (kw_ok(r) && (*does || unknown)) {
-        kw_backing_profile(lease->backing, &lease->profile);
+        kw_lease_see_profile(lease);
         lease->profile.oaep[i] = (struct kw_proof){
             .tried = true, .mechanism = *does ? CKM_RSA_PKCS_OAEP : CK_UNAVAILABLE_INFORMATION, .any_length = *does, .most = KW_DEK_LENGTH_MAX,
             .again = kw_clock_in(NO_MS)};
-        kw_backing_set_profile(lease->backing, &lease->profile);
+        kw_lease_keep_profile(lease);
     }
     return r;
 }
