@@ -122,14 +122,14 @@ static struct kw_rv join(struct kw_members *m, struct member *one, bool *outage)
     struct kw_rv r = kw_backing_login(one->backing, NULL);
     pthread_mutex_lock(&m->lock);
     one->joining = false;
-    one->joined = kw_ok(r) && m->in;
-    bool late = kw_ok(r) && !m->in; /* the slot was logged out meanwhile */
+    in = m->in;
+    bool vain = kw_ok(r) && (!in || one->joined); /* the slot was logged out meanwhile, or logged in once more, with this member */
+    one->joined = one->joined || (kw_ok(r) && in);
     pthread_mutex_unlock(&m->lock);
-    if (late) {
+    if (vain) {
         kw_backing_logout(one->backing);
-        r = KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the slot was logged out");
     }
-    return r;
+    return kw_ok(r) && !in ? KW_FAIL(CKR_USER_NOT_LOGGED_IN, "the slot was logged out") : r;
 }
 
 static bool may_repeat(const struct kw_job *job, enum kw_class class, unsigned attempt)
@@ -526,9 +526,13 @@ struct kw_rv kw_members_login_on(struct kw_members *m, size_t i, const struct kw
     struct kw_rv r = kw_backing_login(m->list[i].backing, pin);
     if (kw_ok(r)) {
         pthread_mutex_lock(&m->lock);
+        bool twice = m->list[i].joined; /* a call that had begun before the slot was logged out was quicker */
         m->list[i].joined = true;
         m->in = true;
         pthread_mutex_unlock(&m->lock);
+        if (twice) {
+            kw_backing_logout(m->list[i].backing);
+        }
     }
     return r;
 }
