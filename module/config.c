@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inifile.h"
@@ -405,14 +406,27 @@ static void check_geo(struct build *b, const struct kw_config_slot *slot)
     }
 }
 
+/* Debian, for one, has SoftHSM under two names. */
+static bool is_same_module(const struct kw_config_token *a, const struct kw_config_token *b)
+{
+    struct stat one;
+    struct stat other;
+    return strcmp(a->module_path, b->module_path) == 0 || (stat(a->module_path, &one) == 0 && stat(b->module_path, &other) == 0 &&
+                                                           one.st_dev == other.st_dev && one.st_ino == other.st_ino);
+}
+
 /* Two names for one token would let two slots meet on it unseen, and make a replica of itself. */
 static void check_token(struct build *b, const struct kw_config_token *token)
 {
     for (const struct kw_config_token *t = b->config->tokens; t < token; t++) {
-        if (token->uri == NULL || t->uri == NULL || strcmp(t->module_path, token->module_path) != 0) {
+        if (token->uri == NULL || t->uri == NULL) {
             continue;
         }
-        if (kw_tokenuri_same(t, token)) {
+        bool same = kw_tokenuri_same(t, token);
+        if ((!same && same_text(t->init, token->init)) || !is_same_module(t, token)) {
+            continue;
+        }
+        if (same) {
             kw_inifile_problem(b->file, token->line,
                                "[token %s] and [token %s] (line %d) mean the same token; keep one of "
                                "them, or tell them apart by serial",

@@ -213,9 +213,6 @@ static bool share(const CK_UTF8CHAR *a, const CK_UTF8CHAR *b, size_t len)
 
 bool kw_tokenuri_same(const struct kw_config_token *a, const struct kw_config_token *b)
 {
-    if (strcmp(a->module_path, b->module_path) != 0) {
-        return false;
-    }
     const CK_TOKEN_INFO *x = p11_kit_uri_get_token_info(a->uri);
     const CK_TOKEN_INFO *y = p11_kit_uri_get_token_info(b->uri);
     bool meet = share(x->label, y->label, sizeof x->label) ||

@@ -16,7 +16,7 @@
 KW_MUST_USE struct kw_rv kw_tokenuri_read(const char *text, struct kw_config_token *token,
                                           const char **problem);
 
-/* Whether both URIs may mean the same token: they share the label or the serial number, and nothing
+/* Whether both URIs may mean the same token of one module: they share the label or the serial number, and nothing
  * that both of them state differs. */
 bool kw_tokenuri_same(const struct kw_config_token *a, const struct kw_config_token *b);
 

@@ -170,6 +170,10 @@ static const struct {
     {"two names for one token", TOKEN_A "[token b]\nuri = pkcs11:token=a;serial=1?module-path="
                                         "@/vendor.so\n" SLOT_S,
      {{3, "[token b] and [token a] (line 1) mean the same token"}}},
+    {"one token through two names of a module", TOKEN_A "[token b]\nuri = pkcs11:token=a?module-path=@/alias.so\n" SLOT_S,
+     {{3, "[token b] and [token a] (line 1) mean the same token"}}},
+    {"two inits of one module under two names", TOKEN_A "[token b]\nuri = pkcs11:token=b?module-path=@/alias.so\ninit = x\n" SLOT_S,
+     {{3, "[token b] and [token a] (line 1) have the same module and another init"}}},
     {"two inits for one module", TOKEN_A TOKEN_B "init = x\n" SLOT_S,
      {{3, "have the same module and another init"}}},
     {"two slots with one key", TOKEN_A TOKEN_B "[slot s]\ntokens = b a\nkey = k\n"

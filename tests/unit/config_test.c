@@ -530,6 +530,7 @@ int main(void)
     scratch_begin();
     (void)scratch_write("vendor.so", "", 0, 0644);
     (void)scratch_write("other.so", "", 0, 0644);
+    (void)!symlink("vendor.so", scratch_path("alias.so"));
     (void)scratch_write("eu-1.pin", "1234\n", 5, 0600);
     int status = scratch_run(suites);
     scratch_end();
