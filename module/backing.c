@@ -191,13 +191,19 @@ static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST 
     }
 }
 
+/* It is left alone for a while. */
+static void put_off_locked(struct kw_backing *b)
+{
+    long ms = BACKOFF_MS << (b->failures < BACKOFF_DOUBLE ? b->failures : BACKOFF_DOUBLE);
+    b->failures++;
+    b->retry_at = kw_clock_in(ms - (long)kw_clock_jitter((unsigned)ms / 4 + 1));
+}
+
 static void note_absent_locked(struct kw_backing *b, CK_RV rv)
 {
     char sentence[KW_BACKING_PROBLEM];
     const struct kw_config_token *c = b->config;
-    long ms = BACKOFF_MS << (b->failures < BACKOFF_DOUBLE ? b->failures : BACKOFF_DOUBLE);
-    b->failures++;
-    b->retry_at = kw_clock_in(ms - (long)kw_clock_jitter((unsigned)ms / 4 + 1));
+    put_off_locked(b);
     (void)snprintf(sentence, sizeof sentence,
                    rv == CKR_TOKEN_NOT_RECOGNIZED
                        ? "token %s: its uri fits more than one token of %s; add serial= to the uri (pkcs11-tool -L)"
@@ -205,6 +211,21 @@ static void note_absent_locked(struct kw_backing *b, CK_RV rv)
                          "HSM back",
                    c->name, c->module_path);
     set_problem_locked(b, sentence);
+}
+
+/* Whether it is the only name of the token that was found. */
+static bool is_single_locked(struct kw_backing *b, CK_SLOT_ID slot)
+{
+    char sentence[KW_BACKING_PROBLEM];
+    char other[KW_CONFIG_NAME_MAX + 1];
+    if (kw_vendor_connected(b->vendor, b->config->name, slot, other)) {
+        return true;
+    }
+    put_off_locked(b);
+    (void)snprintf(sentence, sizeof sentence, "token %s: it is the same token as [token %s], so slots of both would see each other's keys; keep one of the two sections",
+                   b->config->name, other);
+    set_problem_locked(b, sentence);
+    return false;
 }
 
 /* Makes the backing connected, or says why not; *info is what the token says of itself. Nobody else is at it. The caller is inside the vendor;
@@ -228,7 +249,10 @@ static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST 
         r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the backing token is not there");
         goto done;
     }
-    kw_vendor_connected(b->vendor);
+    if (!is_single_locked(b, slot)) {
+        r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "another section of the configuration names this backing token, too");
+        goto done;
+    }
     b->connected = true;
     b->vendor_epoch = *epoch;
     b->slot = slot;

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,12 @@
 
 enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
 
+/* Where a backing token is. */
+struct place {
+    char token[KW_CONFIG_NAME_MAX + 1];
+    CK_SLOT_ID slot;
+};
+
 struct kw_vendor {
     struct kw_vendor *next;
     char *path;
@@ -20,7 +27,8 @@ struct kw_vendor {
     CK_FUNCTION_LIST *functions;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned connections; /* backing tokens connected in this epoch */
+    unsigned connections; /* backing tokens connected in this epoch: places that are taken */
+    struct place places[KW_CONFIG_TOKENS_MAX];
     unsigned inside;     /* calls in the vendor's code */
     bool started;        /* C_Initialize has succeeded in this epoch */
     bool busy;           /* C_Initialize or C_Finalize runs, or a fork is near: nobody enters */
@@ -320,11 +328,28 @@ done:
     return r;
 }
 
-void kw_vendor_connected(struct kw_vendor *v)
+bool kw_vendor_connected(struct kw_vendor *v, const char *token, CK_SLOT_ID slot, char other[KW_CONFIG_NAME_MAX + 1])
 {
+    struct place *own = NULL;
+    const struct place *twin = NULL;
     pthread_mutex_lock(&v->lock);
-    v->connections++;
+    for (unsigned i = 0; i < v->connections; i++) {
+        struct place *p = &v->places[i];
+        if (strcmp(p->token, token) == 0) {
+            own = p;
+        } else if (p->slot == slot) {
+            twin = p;
+        }
+    }
+    if (twin != NULL) {
+        memcpy(other, twin->token, sizeof twin->token);
+    } else if (own != NULL || v->connections < KW_CONFIG_TOKENS_MAX) {
+        own = own != NULL ? own : &v->places[v->connections++];
+        (void)snprintf(own->token, sizeof own->token, "%s", token);
+        own->slot = slot;
+    }
     pthread_mutex_unlock(&v->lock);
+    return twin == NULL;
 }
 
 bool kw_vendor_may_restart(struct kw_vendor *v, bool first)
@@ -348,6 +373,9 @@ void kw_vendor_end_all(void)
         if (!kw_ok(r)) {
             kw_log(KW_LOG_WARNING, "%s: %s", v->path, r.why);
         }
+        pthread_mutex_lock(&v->lock);
+        v->connections = 0; /* those of the next C_Initialize may have other names */
+        pthread_mutex_unlock(&v->lock);
     }
 }
 

@@ -9,7 +9,7 @@
 #ifndef KW_VENDOR_H
 #define KW_VENDOR_H
 
-#include "error.h"
+#include "config.h"
 
 struct kw_vendor;
 
@@ -31,8 +31,9 @@ void kw_vendor_one_at_a_time(struct kw_vendor *v, long wait_ms);
  * initialised is never finalised. The caller must not be inside. */
 KW_MUST_USE struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch);
 
-/* One more backing token is connected in the present epoch. */
-void kw_vendor_connected(struct kw_vendor *v);
+/* The backing token of this name in the configuration is connected in the present epoch, as this slot. False, with the name of the other one, when
+ * one of another name is that slot: two names for one token would let two slots meet on it unseen, and make a replica of itself. */
+KW_MUST_USE bool kw_vendor_connected(struct kw_vendor *v, const char *token, CK_SLOT_ID slot, char other[KW_CONFIG_NAME_MAX + 1]);
 
 /* Whether ending the present epoch to look for a missing token is worth it: no token is connected in it; or it is looked for the `first` time
  * and the epoch began less than two seconds ago (SoftHSM misses tokens when several processes start at once, and only a new epoch finds

@@ -63,4 +63,12 @@ exits 0 'the master key is destroyed past Keyward' bare eu-1 --delete-object --t
 exits 1 'keyward check finds that too' keyward check
 says 'problem: .*contoso.*no key' 'and says so'
 exits 2 'an argument' keyward check contoso
+
+# One token under two names would let two slots meet on it.
+serial=$(keyward check | sed -n 's/^  token eu-1: .*, serial //p')
+good | sed "s/token=eu-2/serial=$serial/; s/tokens = eu-2/tokens = eu-2\nkey = contoso/" >"$KEYWARD_CONF"
+exits 1 'two sections that name one token' keyward check
+says 'problem: slot fabrikam: token eu-2: it is the same token as \[token eu-1\]' 'are told'
+exits 1 'the second slot sees nothing of the first' tool fabrikam -O
+
 finish
