@@ -27,11 +27,11 @@ struct kw_cmk_entry {
     bool ours;                       /* made by Keyward: its CKA_ID has a day of purge */
     uint8_t full_id[KW_CMK_FULL_ID]; /* CKA_ID as the token has it */
     size_t full_id_len;
+    atomic_bool proven;              /* alone of all it changes; not beside the flags, of which compilers read several at once */
     uint8_t canary[KW_CANARY_SIZE];
     bool has_canary;
     bool may_wrap;                   /* an RSA version: both halves are there and may */
     bool may_unwrap;
-    atomic_bool proven;
 };
 
 struct kw_snapshot {
@@ -66,9 +66,9 @@ bool kw_version_differs(const struct kw_version *a, const struct kw_version *b);
 /* The first version that unwraps; else the first one. NULL without any. */
 struct kw_cmk_entry *kw_snapshot_stand_in(struct kw_snapshot *s);
 
-/* Proves by the canary that the handle still is the version it was (G2), unless that was done in this epoch and not `use.again`. CKR_DEVICE_ERROR
- * with lease->failure set when the token is ill; CKR_KEY_FUNCTION_NOT_PERMITTED when the version is out of service, or its state does
- * not allow the use (`wrap`: to wrap, else to unwrap). */
+/* Proves by the canary that the handle still is the version it was (G2), unless that was done in this epoch and not `use.again`: after a blob that
+ * did not open, and then the token has to open the canary, too. CKR_DEVICE_ERROR with lease->failure set when the token is ill;
+ * CKR_KEY_FUNCTION_NOT_PERMITTED when the version is out of service, or its state does not allow the use (`wrap`: to wrap, else to unwrap). */
 struct kw_cmk_use {
     bool wrap;
     bool again;

@@ -243,6 +243,18 @@ struct kw_rv kw_dek_value(struct kw_lease *lease, CK_OBJECT_HANDLE handle, size_
     return r;
 }
 
+/* Destroys what a wrapped key has opened to. A token that cannot do that is ill: its answer is not about the wrapped key. */
+static struct kw_rv destroy_opened(struct kw_lease *lease, CK_OBJECT_HANDLE handle)
+{
+    struct kw_rv r = kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, handle), "C_DestroyObject");
+    enum kw_class class = kw_ok(r) ? KW_CLASS_OK : kw_error_class(lease->failure);
+    if (class == KW_CLASS_AMBIGUOUS || class == KW_CLASS_CALLER) {
+        lease->failure = CKR_DEVICE_ERROR;
+        r = KW_FAIL(CKR_DEVICE_ERROR, "the token does not destroy a session object");
+    }
+    return r;
+}
+
 static struct kw_rv unwrap_to_memory(struct kw_lease *lease, const struct kw_dek_blob *blob, struct kw_dek *dek)
 {
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
@@ -254,7 +266,7 @@ static struct kw_rv unwrap_to_memory(struct kw_lease *lease, const struct kw_dek
         return r;
     }
     r = kw_dek_value(lease, handle, blob->range.most, &value);
-    struct kw_rv gone = kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, handle), "C_DestroyObject");
+    struct kw_rv gone = destroy_opened(lease, handle);
     if (kw_ok(r)) {
         r = gone;
     }
@@ -287,7 +299,7 @@ static struct kw_rv measure(struct kw_lease *lease, const struct kw_dek_blob *bl
     }
     CK_ATTRIBUTE a = {CKA_VALUE, NULL, 0};
     r = kw_lease_check(lease, lease->call->C_GetAttributeValue(lease->session, handle, &a, 1), "C_GetAttributeValue");
-    struct kw_rv gone = kw_lease_check(lease, lease->call->C_DestroyObject(lease->session, handle), "C_DestroyObject");
+    struct kw_rv gone = destroy_opened(lease, handle);
     if (kw_ok(r)) {
         *len = a.ulValueLen;
         r = gone;

@@ -10,7 +10,7 @@
 
 #include "teller.h"
 
-enum { MANY = 400 };
+enum { MANY = 400, BACK_MS = 3000 };
 
 /* Calls of a function on one token: a rule that only counts, because its turn never comes. */
 static struct faulty_rule *count_on(const char *token, enum faulty_function f)
@@ -32,6 +32,26 @@ static void outages_fail_over(void)
         CHECK_RV(teller_unwrap(), CKR_OK, chapter_join("7: an outage of the first token fails over", chapter_rv_name(outages[i])));
         CHECK_RV(teller_wrap(again), CKR_OK, "7: so does a wrap");
         CHECK(memcmp(again, teller_blob, TELLER_BLOB) == 0, "7: the replica is the same key");
+        teller_end();
+    }
+}
+
+/* A token that wraps and opens nothing any more gives the answers of one that got bad blobs, and what it says of its keys is right. */
+static void a_token_that_opens_nothing_is_ill(void)
+{
+    static const CK_RV codes[] = {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED, CKR_WRAPPED_KEY_INVALID};
+    for (size_t i = 0; i < COUNT_OF(codes); i++) {
+        const struct scandal fault = {.function = FAULTY_C_UnwrapKey, .act = FAULTY_CODE, .value = codes[i], .token = "eu-1"};
+        teller_begin("pair");
+        CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+        (void)scandal_arm(teller_control, &fault);
+        CHECK_RV(teller_unwrap(), CKR_OK, chapter_join("7: the other token opens what this one does not", chapter_rv_name(codes[i])));
+        teller_end();
+        teller_begin("alone");
+        (void)scandal_arm(teller_control, &fault);
+        CHECK_RV(teller_unwrap(), CKR_DEVICE_REMOVED, chapter_join("7: a good blob is not called bad", chapter_rv_name(codes[i])));
+        scandal_clear(teller_control);
+        CHECK(teller_until_ok(BACK_MS) >= 0, "and opens when the token does");
         teller_end();
     }
 }
@@ -431,6 +451,7 @@ static void a_crowd_meets_the_outage(void)
 static CU_TestInfo tests[] = {
     {"outages fail over", outages_fail_over},
     {"refusals do not", refusals_do_not},
+    {"a token that opens nothing is ill", a_token_that_opens_nothing_is_ill},
     {"failover is quick", failover_is_quick},
     {"all down is told, and mends by itself", all_down_and_back},
     {"the preferred token serves again", the_first_serves_again},
