@@ -45,6 +45,7 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kw_vendor *registry;
 static _Atomic bool no_threads;
 static _Atomic(void (*)(void)) exit_hook;
+static _Thread_local bool loading; /* this thread is in dlopen, and has the registry's lock */
 static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
 static _Thread_local struct kw_sigpipe pipe_before; /* of this thread, while it is inside */
 
@@ -70,7 +71,9 @@ static struct kw_rv load_locked(const char *path, const char *init, struct kw_ve
     if (v == NULL || (v->path = strdup(path)) == NULL || (init != NULL && (v->init = strdup(init)) == NULL)) {
         goto done;
     }
+    loading = true;
     v->functions = p11_kit_module_load(path, P11_KIT_MODULE_UNMANAGED | P11_KIT_MODULE_CRITICAL);
+    loading = false;
     if (v->functions == NULL) {
         const char *why = p11_kit_message();
         kw_log(KW_LOG_ERROR, "the PKCS#11 module %s cannot be loaded (%s); check module-path in keyward.conf", path,
@@ -386,6 +389,9 @@ void kw_vendor_allow_threads(bool allow)
 
 void kw_vendor_fork_prepare(void)
 {
+    if (loading) { /* a module that forks while it is loaded: who has the lock cannot wait for it */
+        return;
+    }
     pthread_mutex_lock(&registry_lock);
     for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
         pthread_mutex_lock(&v->lock);
@@ -400,6 +406,9 @@ void kw_vendor_fork_prepare(void)
 
 void kw_vendor_fork_parent(void)
 {
+    if (loading) {
+        return;
+    }
     for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
         pthread_mutex_unlock(&v->lock);
     }
@@ -418,4 +427,5 @@ void kw_vendor_fork_child(void)
         v->inside = 0;
     }
     mine = 0;
+    loading = false;
 }

@@ -1,6 +1,7 @@
 /*
  * blink.c: blink.so, the module in front of SoftHSM that loses sight of its tokens for a moment: in each process the calls of C_GetTokenInfo
- * number $KW_BLINK_FROM to $KW_BLINK_TO fail with CKR_GENERAL_ERROR. So SoftHSM answers while another process logs in.
+ * number $KW_BLINK_FROM to $KW_BLINK_TO fail with CKR_GENERAL_ERROR. So SoftHSM answers while another process logs in. While it is loaded it forks, as
+ * a module does that starts a helper.
  */
 #include <p11-kit/pkcs11.h>
 #include <dlfcn.h>
@@ -8,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);
 
@@ -19,6 +22,15 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_ulong calls;
 static unsigned long from;
 static unsigned long to;
+
+__attribute__((constructor)) static void start_helper(void)
+{
+    pid_t helper = fork();
+    if (helper == 0) {
+        _exit(0);
+    }
+    (void)waitpid(helper, NULL, 0);
+}
 
 static CK_RV token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
 {
