@@ -11,6 +11,9 @@ struct timespec kw_clock_in(long ms)
     if (t.tv_nsec >= 1000000000L) {
         t.tv_sec++;
         t.tv_nsec -= 1000000000L;
+    } else if (t.tv_nsec < 0) {
+        t.tv_sec--;
+        t.tv_nsec += 1000000000L;
     }
     return t;
 }

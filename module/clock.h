@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* The time `ms` milliseconds from now, on CLOCK_MONOTONIC. */
+/* The time `ms` milliseconds from now (or ago, when negative), on CLOCK_MONOTONIC. */
 struct timespec kw_clock_in(long ms);
 
 /* Whether that time has come. */

@@ -394,10 +394,11 @@ void kw_vendor_fork_prepare(void)
     }
     pthread_mutex_lock(&registry_lock);
     for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
+        const struct timespec until = kw_clock_in(FORK_WAIT_MS);
         pthread_mutex_lock(&v->lock);
         if (mine == 0 && wait_idle_locked(v, FORK_WAIT_MS)) {
             v->busy = true;
-            (void)wait_empty_locked(v, FORK_WAIT_MS);
+            (void)wait_empty_locked(v, -kw_clock_since(&until));
             v->busy = false;
             pthread_cond_broadcast(&v->changed);
         }

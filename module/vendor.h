@@ -53,7 +53,7 @@ void kw_vendor_on_exit(void (*hook)(void));
 /* Whether the calling thread is inside a vendor; some call exit(3) there. */
 bool kw_vendor_is_inside(void);
 
-/* Around fork(2): before it, waits (at most 1 s) until no other thread is inside any vendor; after it in the parent, goes on; in the child,
+/* Around fork(2): before it, waits (at most 1 s for each) until no other thread is inside any vendor; after it in the parent, goes on; in the child,
  * every connection is over and the next kw_vendor_enter starts the module anew. */
 void kw_vendor_fork_prepare(void);
 void kw_vendor_fork_parent(void);
