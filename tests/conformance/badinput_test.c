@@ -279,6 +279,7 @@ static bool reap(pid_t child)
 static void no_bad_argument_kills_or_hangs(void)
 {
     bool over = false;
+    *progress = (struct progress){0};
     while (!over && progress->deaths + progress->hangs < COMPLAINTS_MAX) {
         (void)fflush(NULL);
         pid_t child = fork();

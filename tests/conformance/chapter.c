@@ -86,14 +86,13 @@ void leave(void)
 }
 
 static const char *title_of;
-static CU_TestInfo *tests_of;
 
-static int run_cases(void)
+static int run_cases(CU_TestInfo *tests)
 {
     char name[64];
     p11 = world->calls_3_2;
     (void)snprintf(name, sizeof name, "%s", title_of);
-    CU_SuiteInfo suites[] = {{name, NULL, NULL, ordeal_case_begins, ordeal_case_ends, tests_of}, CU_SUITE_INFO_NULL};
+    CU_SuiteInfo suites[] = {{name, NULL, NULL, ordeal_case_begins, ordeal_case_ends, tests}, CU_SUITE_INFO_NULL};
     if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS) {
         (void)fprintf(stderr, "CUnit: %s\n", CU_get_error_msg());
         return 2;
@@ -130,8 +129,7 @@ int chapter_run(const char *title, const struct fixture_settings *settings, CU_T
     }
     p11 = world->calls_3_2;
     title_of = title;
-    tests_of = tests;
-    int status = ordeal_wanted() ? ordeal_run(title, world, run_cases) : run_cases();
+    int status = ordeal_wanted() ? ordeal_run(title, world, tests, run_cases) : run_cases(tests);
     (void)p11->C_Finalize(NULL); /* a case that failed may have left it initialized */
     if (status != 0) {
         show_log();

@@ -265,6 +265,8 @@ static void forks_while_other_threads_work(void)
     unsigned good = 0;
     make_family(&f);
     atomic_store(&stop, false);
+    atomic_store(&rounds, 0);
+    atomic_store(&failures, 0);
     for (int i = 0; i < THREADS; i++) {
         CHECK(pthread_create(&threads[i], NULL, keep_busy, &f) == 0, "a thread");
     }

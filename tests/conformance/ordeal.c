@@ -20,25 +20,37 @@ enum { SITES = 20000, CALLS = 400000, SLOTS = 16, HANG_S = 120, OFTEN = 300, SEL
 /* In memory that the processes share. */
 static struct board {
     struct shortage_site sites[SITES];
-    size_t site_count;
+    struct shortage_notes notes;
     struct {
         unsigned function;
         CK_RV rv;
-    } calls[CALLS]; /* what each call answered in the first run */
+    } calls[CALLS]; /* what each call answered in the run before, in which nothing failed */
     size_t call_count;
     bool slots[SLOTS];
     size_t live;
-    unsigned long runs, met, told, odd, silent, stuck, leaks, crashes, hangs;
+    atomic_ulong number; /* of calls in this run */
+    atomic_ulong told;   /* those that did not get something and said so, in this case */
+    atomic_bool strayed; /* after the first failure the calls are not those of the run before */
+    unsigned long runs, met, odd, silent, stuck, leaks, crashes, hangs;
 } *board;
 
+/* The cases of a run, and what it does not get. */
+struct run {
+    const char *what;
+    CU_TestInfo *tests;
+    struct shortage choice;
+    bool noting;
+    bool again; /* and then once more, the world as it was, and all is there */
+};
+
+static const struct shortage *const nothing = &(const struct shortage){.whose = SHORTAGE_ALL};
 static const struct shortage_functions *shortage;
 static struct fixture *world_of;
+static int (*run_cases)(CU_TestInfo *tests);
 static const struct calls *real;
-static bool first_run;
-static atomic_ulong number; /* of calls in this process */
-static unsigned long told;  /* calls that did not get something and said so, in this run */
+static struct calls watched;
+static bool recording; /* a run in which nothing fails */
 static unsigned long failed_before, failures_before;
-static atomic_bool strayed; /* after the first failure the calls are not those of the first run */
 
 bool ordeal_wanted(void)
 {
@@ -54,13 +66,13 @@ static void complain(const char *what, const char *about, unsigned long value)
     (void)fflush(report);
 }
 
-/* Every function of PKCS#11 2.40, with a look at its answer. */
+/* Every function that may ask for something, with a look at its answer. */
 
 static void judge(unsigned function, const char *name, unsigned long before, CK_RV rv)
 {
-    unsigned long n = atomic_fetch_add(&number, 1);
-    bool known = n < CALLS && !atomic_load(&strayed) && !first_run && n < board->call_count && board->calls[n].function == function;
-    if (first_run && n < CALLS) {
+    unsigned long n = atomic_fetch_add(&board->number, 1);
+    bool known = !atomic_load(&board->strayed) && !recording && n < board->call_count && board->calls[n].function == function;
+    if (recording && n < CALLS) {
         board->calls[n].function = function;
         board->calls[n].rv = rv;
         board->call_count = n + 1;
@@ -70,42 +82,66 @@ static void judge(unsigned function, const char *name, unsigned long before, CK_
     }
     bool as_ever = known && board->calls[n].rv == rv;
     if (!as_ever && rv != CKR_OK) {
-        told++;
+        (void)atomic_fetch_add(&board->told, 1);
         if (!shortage_may_answer(rv) && known) {
             complain("an odd answer", name, rv);
             board->odd++;
         }
     }
-    atomic_store(&strayed, true);
+    atomic_store(&board->strayed, true);
 }
+
+#define LATER                                                                                                                              \
+    COUNTED(C_LoginUser, (CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG pin_len, CK_UTF8CHAR_PTR name, CK_ULONG n), \
+            (s, user, pin, pin_len, name, n))                                                                                              \
+    COUNTED(C_SessionCancel, (CK_SESSION_HANDLE s, CK_FLAGS flags), (s, flags))                                                            \
+    COUNTED(C_WrapKeyAuthenticated,                                                                                                        \
+            (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE cmk, CK_OBJECT_HANDLE key, CK_BYTE_PTR data, CK_ULONG data_len,     \
+             CK_BYTE_PTR out, CK_ULONG_PTR len),                                                                                           \
+            (s, m, cmk, key, data, data_len, out, len))                                                                                    \
+    COUNTED(C_UnwrapKeyAuthenticated,                                                                                                      \
+            (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE cmk, CK_BYTE_PTR in, CK_ULONG len, CK_ATTRIBUTE_PTR t, CK_ULONG n,  \
+             CK_BYTE_PTR data, CK_ULONG data_len, CK_OBJECT_HANDLE_PTR key),                                                               \
+            (s, m, cmk, in, len, t, n, data, data_len, key))
 
 enum function_number {
 #define COUNTED(name, parameters, arguments) NUMBER_##name,
 #include "counting.def"
+    LATER
 #undef COUNTED
-    NUMBERS
 };
 
-#define COUNTED(name, parameters, arguments)                  \
-    static CK_RV watched_##name parameters                    \
-    {                                                         \
-        unsigned long before = shortage->failed_here();       \
-        CK_RV rv = real->name arguments;                      \
-        judge(NUMBER_##name, #name, before, rv);              \
-        return rv;                                            \
+#define COUNTED(name, parameters, arguments)            \
+    static CK_RV watched_##name parameters              \
+    {                                                   \
+        unsigned long before = shortage->failed_here(); \
+        CK_RV rv = real->name arguments;                \
+        judge(NUMBER_##name, #name, before, rv);        \
+        return rv;                                      \
     }
 #include "counting.def"
+LATER
 #undef COUNTED
 
 static void watch(void)
 {
-    static struct calls watched;
-    watched = *world_of->calls_3_2;
     real = world_of->calls_3_2;
+    watched = *real;
 #define COUNTED(name, parameters, arguments) watched.name = watched_##name;
 #include "counting.def"
+    LATER
 #undef COUNTED
     world_of->calls = world_of->calls_3_0 = world_of->calls_3_2 = &watched;
+}
+
+CK_FUNCTION_LIST *ordeal_loaded(CK_FUNCTION_LIST *list)
+{
+    if (board == NULL) {
+        return list;
+    }
+    (void)shortage->find(world_of->module);
+    real = (const struct calls *)(const void *)list;
+    return (CK_FUNCTION_LIST *)(void *)&watched;
 }
 
 /* Cases. */
@@ -113,9 +149,10 @@ static void watch(void)
 void ordeal_case_begins(void)
 {
     if (board != NULL) {
+        board->notes.part++;
         failed_before = shortage->failed();
         failures_before = CU_get_number_of_failures();
-        told = 0;
+        atomic_store(&board->told, 0);
     }
 }
 
@@ -128,7 +165,7 @@ void ordeal_case_ends(void)
     if (shortage->failed() == failed_before) {
         complain("fails, though nothing did in it", name, 0);
         board->stuck++;
-    } else if (told == 0) {
+    } else if (atomic_load(&board->told) == 0) {
         complain("fails, and no call told of the shortage", name, 0);
         board->silent++;
     }
@@ -146,29 +183,40 @@ static void open_slots(bool out[SLOTS])
     (void)real->C_Finalize(NULL);
 }
 
+/* What a case may change: the tokens, the configuration and the PINs; kept in a folder of this name, or put back. */
+static bool keep(const char *name)
+{
+    static const char script[] = "cd \"$0\" && rm -rf \"$1\" && mkdir \"$1\" && find . -maxdepth 1 \\( -name tokens -o -name '*.conf' -o "
+                                 "-name '*.pin' \\) -exec cp -a -t \"$1\" {} +";
+    const char *const argv[] = {"sh", "-c", script, world_of->folder, name, NULL};
+    return fixture_execute(world_of, argv);
+}
+
+static bool put_back(const char *name)
+{
+    static const char script[] = "cd \"$0\" && rm -rf tokens ./*.conf ./*.pin && cp -a \"$1\"/. .";
+    const char *const argv[] = {"sh", "-c", script, world_of->folder, name, NULL};
+    return fixture_execute(world_of, argv);
+}
+
 /* Runs. */
 
-static int run_here(const struct shortage *choice, int (*run_cases)(void))
+static unsigned long bad(void)
+{
+    return board->odd + board->silent + board->stuck + board->leaks + board->crashes + board->hangs;
+}
+
+/* The slots, and what Keyward has: noted where nothing failed, else compared. */
+static void look_back(void)
 {
     bool slots[SLOTS] = {false};
-    watch();
-    if (first_run) {
-        shortage->note(board->sites, SITES, &board->site_count);
-    }
-    shortage->track();
-    shortage->arm(choice);
-    int status = run_cases();
-    unsigned long failed = shortage->failed();
-    shortage->disarm();
-    (void)real->C_Finalize(NULL);
     open_slots(slots);
     size_t live = shortage->live();
-    if (first_run) {
+    if (recording) {
         memcpy(board->slots, slots, sizeof slots);
         board->live = live;
-        return status;
+        return;
     }
-    board->met += failed > 0;
     if (memcmp(board->slots, slots, sizeof slots) != 0) {
         complain("a slot does not open afterwards", world_of->settings.slots[0].name, 0);
         board->stuck++;
@@ -178,23 +226,38 @@ static int run_here(const struct shortage *choice, int (*run_cases)(void))
         shortage->tell_live();
         board->leaks++;
     }
-    return 0;
 }
 
-static bool copy(const char *from, const char *to)
+/* Whether it went as it must. */
+static bool run_here(const struct run *r)
 {
-    char source[FIXTURE_PATH_MAX + 64];
-    char target[FIXTURE_PATH_MAX + 64];
-    (void)snprintf(source, sizeof source, "%s/%s", world_of->folder, from);
-    (void)snprintf(target, sizeof target, "%s/%s", world_of->folder, to);
-    const char *const clear[] = {"rm", "-rf", target, NULL};
-    const char *const fill[] = {"cp", "-a", source, target, NULL};
-    return fixture_execute(world_of, clear) && fixture_execute(world_of, fill);
-}
-
-static unsigned long bad(void)
-{
-    return board->odd + board->silent + board->stuck + board->leaks + board->crashes + board->hangs;
+    unsigned long before = bad();
+    atomic_store(&board->number, 0);
+    atomic_store(&board->strayed, false);
+    shortage->track();
+    shortage->arm(&r->choice);
+    if (r->noting) {
+        shortage->note(&board->notes);
+    }
+    bool good = run_cases(r->tests) == 0;
+    unsigned long failed = shortage->failed();
+    shortage->disarm();
+    (void)real->C_Finalize(NULL);
+    board->met += failed > 0;
+    good = good || !recording;
+    if (r->again) {
+        atomic_store(&board->strayed, true); /* the second time is like no other */
+        shortage->arm(nothing);
+        bool well = put_back("kept") && run_cases(r->tests) == 0;
+        shortage->disarm();
+        if (!well && bad() == before) {
+            complain("fails the second time", r->tests[0].pName, 0);
+            board->stuck++;
+        }
+        (void)real->C_Finalize(NULL);
+    }
+    look_back();
+    return good && bad() == before;
 }
 
 /* What the run said, when it is to be looked at. */
@@ -210,88 +273,145 @@ static void show(const char *what)
     (void)fseek(out, size > TAIL ? size - TAIL : 0, SEEK_SET);
     text[fread(text, 1, TAIL, out)] = '\0';
     (void)fclose(out);
-    (void)printf("== %s:\n%s\n", what, text);
-    (void)fflush(stdout);
+    (void)fprintf(report, "== %s:\n%s\n", what, text);
+    (void)fflush(report);
 }
 
-/* The status of the run, in a process of its own; -1 when it died or hung. */
-static int run_apart(const char *what, const struct shortage *choice, int (*run_cases)(void))
+/* In a process of its own. */
+static bool run_apart(const struct run *r, const char *from)
 {
     int status = 0;
-    unsigned long before = bad();
-    (void)snprintf(at_hand, sizeof at_hand, "%s", what);
+    (void)snprintf(at_hand, sizeof at_hand, "%s", r->what);
     (void)fflush(stdout);
-    pid_t pid = copy("tokens.first", "tokens") ? fork() : -1;
+    pid_t pid = put_back(from) ? fork() : -1;
     if (pid == 0) {
         (void)freopen(fixture_path(world_of, "ordeal"), "w", stdout);
         (void)alarm(HANG_S);
-        _exit((run_here(choice, run_cases) == 0) & (fflush(stdout) == 0) ? 0 : 1);
+        _exit((int)run_here(r) & (fflush(stdout) == 0) ? 0 : 1);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid) {
         board->crashes++;
     } else if (WIFSIGNALED(status)) {
-        complain(WTERMSIG(status) == SIGALRM ? "HANGS" : "DIED", what, (unsigned long)WTERMSIG(status));
+        complain(WTERMSIG(status) == SIGALRM ? "HANGS" : "DIED", r->what, (unsigned long)WTERMSIG(status));
         board->hangs += WTERMSIG(status) == SIGALRM;
         board->crashes += WTERMSIG(status) != SIGALRM;
     }
-    if (bad() > before || status != 0) {
-        show(what);
+    if (status != 0) {
+        show(r->what);
     }
-    return status == 0 ? 0 : -1;
+    return status == 0 && pid > 0;
 }
 
-static void fail_each(unsigned long every, int (*run_cases)(void))
+static bool run_well(const struct run *r, const char *from)
 {
-    char what[128];
-    for (size_t i = every / 2; i < board->site_count; i += every) {
-        const struct shortage_site *s = &board->sites[i];
-        const unsigned long numbers[] = {s->first, s->last};
-        for (size_t k = 0; k < (s->first == s->last ? 1U : 2U); k++) {
-            const struct shortage choice = {.whose = SHORTAGE_ALL, .at = numbers[k]};
-            (void)snprintf(what, sizeof what, "place %zu of %zu, asking %lu fails", i + 1, board->site_count, numbers[k]);
-            board->runs++;
-            (void)run_apart(what, &choice, run_cases);
-        }
-    }
+    recording = true;
+    bool good = run_apart(r, from);
+    recording = false;
+    return good;
 }
 
-static void fail_often(unsigned long seeds, int (*run_cases)(void))
+static void fail_often(CU_TestInfo *tests, unsigned long seeds)
 {
     char what[128];
     for (unsigned long seed = 1; seed <= 2 * seeds; seed++) {
-        const struct shortage choice = {.whose = SHORTAGE_ALL, .seed = seed, .one_in = seed % 2 == 0 ? OFTEN : SELDOM};
-        (void)snprintf(what, sizeof what, "one in %lu fails, seed %lu", choice.one_in, seed);
+        const struct run r = {what, tests, {.whose = SHORTAGE_ALL, .seed = seed, .one_in = seed % 2 == 0 ? OFTEN : SELDOM}, false, false};
+        (void)snprintf(what, sizeof what, "one in %lu fails, seed %lu", r.choice.one_in, seed);
         board->runs++;
-        (void)run_apart(what, &choice, run_cases);
+        (void)run_apart(&r, "first");
     }
 }
 
-int ordeal_run(const char *title, struct fixture *f, int (*run_cases)(void))
+static void fail_once(CU_TestInfo *tests, const struct shortage_site *s, unsigned long at)
 {
-    unsigned long every = 1;
+    char what[128];
+    const struct run r = {what, tests, {.whose = SHORTAGE_ALL, .at = at, .site = s->hash}, false, true};
+    (void)snprintf(what, sizeof what, "%.60s: place %llx, asking %lu fails", tests[0].pName, s->hash, at);
+    board->runs++;
+    (void)run_apart(&r, "kept");
+}
+
+/* The places of one case, whose number is `part`. */
+static bool fail_each(CU_TestInfo *tests, unsigned part, const unsigned long choice[2])
+{
+    bool begun = false;
+    for (size_t i = 0; i < board->notes.count; i++) {
+        const struct shortage_site *s = &board->sites[i];
+        unsigned long midst = s->last != part ? 0 : (s->times + 1) / 2;
+        if (s->hash % choice[0] != choice[1] || (s->first != part && midst == 0)) {
+            continue;
+        }
+        begun = begun || run_well(&(struct run){"twice, and nothing fails", tests, *nothing, false, true}, "kept");
+        if (!begun) {
+            return false;
+        }
+        if (s->first == part) {
+            fail_once(tests, s, 1);
+        }
+        if (midst > (s->first == part ? 1 : 0)) {
+            fail_once(tests, s, midst);
+        }
+    }
+    return true;
+}
+
+static bool go_through(CU_TestInfo *tests, const unsigned long choice[2])
+{
+    bool good = put_back("first");
+    for (unsigned part = 1; good && tests[part - 1].pName != NULL; part++) {
+        CU_TestInfo one[] = {tests[part - 1], CU_TEST_INFO_NULL};
+        good = keep("kept") && fail_each(one, part, choice) && put_back("kept") && run_cases(one) == 0;
+        if (!good) {
+            complain("cannot be gone through", one[0].pName, part);
+        }
+    }
+    return good;
+}
+
+/* "EVERY[:FROM] SEEDS" */
+static bool read_wish(unsigned long choice[2], unsigned long *seeds)
+{
+    const char *wish = getenv("KW_TEST_ORDEAL");
+    char *end = NULL;
+    if (wish == NULL) {
+        return false;
+    }
+    choice[0] = strtoul(wish, &end, 10);
+    choice[1] = *end == ':' ? strtoul(end + 1, &end, 10) : choice[0] / 2;
+    *seeds = strtoul(end, &end, 10);
+    return *end == '\0' && choice[0] > choice[1];
+}
+
+int ordeal_run(const char *title, struct fixture *f, CU_TestInfo *tests, int (*run)(CU_TestInfo *tests))
+{
+    unsigned long choice[2];
     unsigned long seeds = 0;
-    const struct shortage nothing = {.whose = SHORTAGE_ALL};
     report = fdopen(dup(STDOUT_FILENO), "w");
     shortage = dlsym(RTLD_DEFAULT, "shortage_so");
     world_of = f;
-    if (report == NULL || shortage == NULL || !shortage->find(f->module) || sscanf(getenv("KW_TEST_ORDEAL"), "%lu %lu", &every, &seeds) < 1 || every == 0) {
-        (void)fputs("ordeal: preload shortage.so, and KW_TEST_ORDEAL is \"EVERY SEEDS\"\n", stderr);
+    run_cases = run;
+    if (report == NULL || shortage == NULL || !shortage->find(f->module) || !read_wish(choice, &seeds)) {
+        (void)fputs("ordeal: preload shortage.so, and KW_TEST_ORDEAL is \"EVERY[:FROM] SEEDS\"\n", stderr);
         return 2;
     }
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (board == MAP_FAILED || !copy("tokens", "tokens.first")) {
+    if (board == MAP_FAILED || !keep("first") || freopen(fixture_path(f, "between"), "w", stdout) == NULL) {
         (void)fputs("ordeal: no memory, or no copy of the tokens\n", stderr);
         return 2;
     }
-    first_run = true;
-    int status = run_apart("the run in which nothing fails", &nothing, run_cases);
-    first_run = false;
-    if (status == 0) {
-        fail_each(every, run_cases);
-        fail_often(seeds, run_cases);
+    watch();
+    board->notes = (struct shortage_notes){.sites = board->sites, .most = SITES};
+    bool good = run_well(&(struct run){"the run in which nothing fails", tests, *nothing, true, false}, "first");
+    if (good) {
+        fail_often(tests, seeds);
+        good = go_through(tests, choice);
     }
-    (void)printf("%s: %zu places ask; %lu runs, %lu with a failure: %lu crashes, %lu hangs, %lu odd answers, %lu failures that nobody told, "
-                 "%lu times not well afterwards, %lu leaks\n",
-                 title, board->site_count, board->runs, board->met, board->crashes, board->hangs, board->odd, board->silent, board->stuck, board->leaks);
-    return status == 0 && bad() == 0 && board->met > 0 ? 0 : 1;
+    (void)fprintf(report,
+                  "%s: %zu places ask; %lu runs, %lu with a failure: %lu crashes, %lu hangs, %lu odd answers, %lu failures that nobody told, "
+                  "%lu times not well afterwards, %lu leaks\n",
+                  title, board->notes.count, board->runs, board->met, board->crashes, board->hangs, board->odd, board->silent, board->stuck,
+                  board->leaks);
+    (void)fflush(stdout);
+    (void)dup2(fileno(report), STDOUT_FILENO);
+    (void)fclose(report);
+    return good && bad() == 0 && board->met > 0 ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "crew.h"
+#include "ordeal.h"
 
 enum { CREW = 16, ROUNDS = 60, KEY = 32, SMALL_MS = 700 };
 
@@ -197,7 +198,7 @@ static void check_race(const struct crew_tally *t, const char *what)
     CHECK(t->wrong == 0, chapter_join("never a wrong key", what));
     CHECK(crew_surprises(t, ended, COUNT_OF(ended))[0] == '\0',
           chapter_join(what, crew_surprises(t, ended, COUNT_OF(ended))));
-    CHECK(crew_count(t, CKR_OK) > 20, chapter_join("work was done", what));
+    CHECK(crew_count(t, CKR_OK) > (ordeal_wanted() ? 0 : 20), chapter_join("work was done", what)); /* an ordeal is slow */
 }
 
 static void logout_and_close_race_with_work(void)

@@ -36,16 +36,12 @@ enum { RANGES = sizeof ranges / sizeof ranges[0] };
 
 static atomic_bool armed;
 static struct shortage choice;
-static atomic_ulong asked;
-static atomic_ulong failed;
+static struct counts {
+    atomic_ulong asked, failed;
+} own_counts, *counts = &own_counts; /* find makes them common to all processes */
 static __thread unsigned long failed_here;
 static __thread bool busy; /* the unwinder may ask for memory itself */
-
-static struct {
-    struct shortage_site *sites;
-    size_t most;
-    size_t *count;
-} notes;
+static struct shortage_notes *notes;
 
 /* Who asks. */
 
@@ -53,9 +49,10 @@ struct walk {
     unsigned whose; /* 0: not for Keyward */
     unsigned skip, count;
     bool inside; /* frames of Keyward were seen; ends behind them */
-    bool all;
     uintptr_t frames[DEPTH];
 };
+static __thread struct walk asker; /* of the call at hand */
+static __thread unsigned asker_whose;
 
 static const struct range *range_of(uintptr_t p)
 {
@@ -87,14 +84,14 @@ static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *data
     if (w->count < DEPTH) {
         w->frames[w->count++] = p - r->from;
     }
-    return w->inside && !w->all ? _URC_END_OF_STACK : _URC_NO_REASON;
+    return _URC_NO_REASON;
 }
 
 /* The frames from the one that called the interposed function, which called this. */
 static __attribute__((noinline)) unsigned who_asks(struct walk *w)
 {
     busy = true;
-    w->skip = 3; /* this one, asks_in_vain or remember, and the interposed function */
+    w->skip = 3; /* this one, asks_in_vain, and the interposed function */
     (void)_Unwind_Backtrace(see_frame, w);
     busy = false;
     return w->inside ? w->whose : 0;
@@ -109,18 +106,21 @@ static unsigned long long hash_of(const struct walk *w)
     return h;
 }
 
-static void note_site(const struct walk *w, unsigned long number)
+static void note_site(unsigned long long hash)
 {
-    unsigned long long h = hash_of(w);
-    for (size_t i = 0; i < *notes.count; i++) {
-        if (notes.sites[i].hash == h) {
-            notes.sites[i].last = number;
+    struct shortage_site *s = notes->sites;
+    size_t i = 0;
+    while (i < notes->count && s[i].hash != hash) {
+        i++;
+    }
+    if (i == notes->count) {
+        if (i == notes->most) {
             return;
         }
+        s[notes->count++] = (struct shortage_site){.hash = hash, .first = notes->part};
     }
-    if (*notes.count < notes.most) {
-        notes.sites[(*notes.count)++] = (struct shortage_site){h, number, number};
-    }
+    s[i].times = s[i].last == notes->part ? s[i].times + 1 : 1;
+    s[i].last = notes->part;
 }
 
 static bool is_chosen(unsigned long number)
@@ -135,28 +135,33 @@ static bool is_chosen(unsigned long number)
 }
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool tracking;
 
 /* Whether this one does not get what it asks for. */
 static __attribute__((noinline)) bool asks_in_vain(void)
 {
-    if (busy || !atomic_load(&armed)) {
+    bool is_armed = atomic_load(&armed);
+    if (busy) {
         return false;
     }
-    struct walk w = {.all = notes.sites != NULL};
-    unsigned whose = who_asks(&w);
-    if ((whose & choice.whose) == 0) {
+    asker_whose = 0;
+    if (!is_armed && !atomic_load(&tracking)) {
         return false;
     }
-    unsigned long number = atomic_fetch_add(&asked, 1) + 1;
-    if (notes.sites != NULL) {
+    asker = (struct walk){0};
+    asker_whose = who_asks(&asker);
+    if (!is_armed || (asker_whose & choice.whose) == 0) {
+        return false;
+    }
+    if (notes != NULL) {
         (void)pthread_mutex_lock(&lock);
-        note_site(&w, number);
+        note_site(hash_of(&asker));
         (void)pthread_mutex_unlock(&lock);
     }
-    if (!is_chosen(number)) {
+    if ((choice.site != 0 && hash_of(&asker) != choice.site) || !is_chosen(atomic_fetch_add(&counts->asked, 1) + 1)) {
         return false;
     }
-    (void)atomic_fetch_add(&failed, 1);
+    (void)atomic_fetch_add(&counts->failed, 1);
     failed_here++;
     return true;
 }
@@ -168,7 +173,6 @@ static struct block {
     uintptr_t frames[KEPT];
 } blocks[BLOCKS];
 static size_t live;
-static atomic_bool tracking;
 enum { GONE = 1 };
 
 static size_t slot_of(uintptr_t p)
@@ -176,14 +180,10 @@ static size_t slot_of(uintptr_t p)
     return (size_t)((p >> 4) * 0x9E3779B97F4A7C15ULL >> 48) % BLOCKS;
 }
 
-static __attribute__((noinline)) void remember(const void *p)
+/* After asks_in_vain, by the same caller. */
+static void remember(const void *p)
 {
-    if (busy || p == NULL || !atomic_load(&tracking)) {
-        return;
-    }
-    struct walk w = {.all = true};
-    unsigned whose = who_asks(&w);
-    if ((whose & (SHORTAGE_MODULE | SHORTAGE_LIBRARIES)) == 0) {
+    if (busy || p == NULL || !atomic_load(&tracking) || (asker_whose & (SHORTAGE_MODULE | SHORTAGE_LIBRARIES)) == 0) {
         return;
     }
     (void)pthread_mutex_lock(&lock);
@@ -191,7 +191,7 @@ static __attribute__((noinline)) void remember(const void *p)
         if (blocks[i].at <= GONE) {
             blocks[i].at = (uintptr_t)p;
             for (unsigned k = 0; k < KEPT; k++) {
-                blocks[i].frames[k] = k < w.count ? w.frames[k] : 0;
+                blocks[i].frames[k] = k < asker.count ? asker.frames[k] : 0;
             }
             live++;
             break;
@@ -383,8 +383,28 @@ static void warm_openssl(void)
     }
 }
 
+static void take_lock(void)
+{
+    (void)pthread_mutex_lock(&lock);
+}
+
+static void leave_lock(void)
+{
+    (void)pthread_mutex_unlock(&lock);
+}
+
+/* Before Keyward's own handlers are there: at fork(2) they come first, and wait for threads that may want the lock. */
+static __attribute__((constructor)) void guard_forks(void)
+{
+    (void)pthread_atfork(take_lock, leave_lock, leave_lock);
+}
+
 static bool find(const char *module)
 {
+    if (counts == &own_counts) {
+        struct counts *common = mmap(NULL, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        counts = common != MAP_FAILED ? common : counts;
+    }
     warm_openssl();
     const char *base = strrchr(module, '/');
     ranges[0].name = base == NULL ? module : base + 1;
@@ -395,32 +415,25 @@ static bool find(const char *module)
 static void arm(const struct shortage *s)
 {
     choice = *s;
-    atomic_store(&asked, 0);
-    atomic_store(&failed, 0);
+    atomic_store(&counts->asked, 0);
+    atomic_store(&counts->failed, 0);
     atomic_store(&armed, true);
 }
 
 static void disarm(void)
 {
     atomic_store(&armed, false);
-    notes.sites = NULL;
+    notes = NULL;
 }
 
-static void note(struct shortage_site *sites, size_t most, size_t *count)
+static void note(struct shortage_notes *n)
 {
-    notes.most = most;
-    notes.count = count;
-    notes.sites = sites;
-}
-
-static unsigned long get_asked(void)
-{
-    return atomic_load(&asked);
+    notes = n;
 }
 
 static unsigned long get_failed(void)
 {
-    return atomic_load(&failed);
+    return atomic_load(&counts->failed);
 }
 
 static unsigned long get_failed_here(void)
@@ -453,5 +466,5 @@ static void tell_live(void)
 }
 
 const struct shortage_functions shortage_so __attribute__((visibility("default"))) = {
-    find, arm, disarm, get_asked, get_failed, get_failed_here, note, get_live, track, tell_live,
+    find, arm, disarm, get_failed, get_failed_here, note, get_live, track, tell_live,
 };

@@ -4,7 +4,8 @@
  * shortage.c stands before libc's malloc, calloc, realloc, reallocarray, free, mmap, munmap, mlock, madvise, open, read and getrandom for every library of the
  * process: linked into a program (scarce.c), or preloaded as shortage.so under a conformance chapter (tests/conformance/ordeal.c). What is asked for
  * fails only when Keyward asks: the innermost frame that is not of libc, libcrypto, libp11-kit or libinih must be Keyward's. So SoftHSM, which uses
- * OpenSSL too, and the test itself get what they want. One choice at a time for the process; the counts are atomic.
+ * OpenSSL too, and the test itself get what they want. One choice at a time for the process and for what it forks meanwhile, which counts along;
+ * the counts are atomic.
  */
 #ifndef FAULT_SHORTAGE_H
 #define FAULT_SHORTAGE_H
@@ -21,6 +22,7 @@ enum shortage_whose { SHORTAGE_MODULE = 1, SHORTAGE_CRYPTO = 2, SHORTAGE_LIBRARI
 struct shortage {
     unsigned whose;
     unsigned long at;        /* the call that fails, from 1; 0: none */
+    unsigned long long site; /* not 0: only calls of this place count for `at` */
     unsigned long long seed; /* not 0: one in `one_in` fails, by this seed, and `at` is not looked at */
     unsigned long one_in;
 };
@@ -28,7 +30,15 @@ struct shortage {
 /* One place that asks, told by its callers down to the test's frame. */
 struct shortage_site {
     unsigned long long hash;
-    unsigned long first, last; /* numbers of calls */
+    unsigned first, last; /* parts of the run in which it asked */
+    unsigned long times;  /* in the last of them */
+};
+
+/* Places, noted while a run goes on; all of it may lie in shared memory. */
+struct shortage_notes {
+    struct shortage_site *sites;
+    size_t most, count;
+    unsigned part; /* of the run; the test changes it */
 };
 
 /* What shortage.so has for a chapter, which finds it by dlsym("shortage_so"). */
@@ -36,11 +46,9 @@ struct shortage_functions {
     bool (*find)(const char *module); /* where the libraries are, once Keyward is loaded; false when it is not */
     void (*arm)(const struct shortage *s);
     void (*disarm)(void);
-    unsigned long (*asked)(void);  /* since it was armed */
-    unsigned long (*failed)(void);
+    unsigned long (*failed)(void); /* calls, since it was armed */
     unsigned long (*failed_here)(void); /* in this thread, ever */
-    /* From now on, until disarm: notes the places that ask, at most `most`, the number at *count; both may lie in shared memory. */
-    void (*note)(struct shortage_site *sites, size_t most, size_t *count);
+    void (*note)(struct shortage_notes *notes); /* from now on, until disarm */
     size_t (*live)(void);             /* blocks that Keyward, or a small library for it, got since `track` and did not give back */
     void (*track)(void);
     void (*tell_live)(void);          /* and where they come from, to stdout */
