@@ -527,10 +527,10 @@ static void lose_sessions_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f
         pthread_mutex_lock(&b->lock);
         b->open--;
     }
+    kw_recall_clear(&b->recall); /* session objects went with their sessions */
     if (b->open == 0) {
         b->logged_in = false;
         b->epoch++;
-        kw_recall_clear(&b->recall);
     }
 }
 

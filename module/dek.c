@@ -373,14 +373,18 @@ static bool take_only(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG coun
     return only->count < 2;
 }
 
-/* Whether a handle from before still is the data key with this tag: openCryptoki gives that of an object which another process has destroyed to the
- * next one that is made. Whatever the token answers else, it is asked by a search. */
-static bool is_still(struct kw_lease *lease, CK_OBJECT_HANDLE handle, const struct tag *tag)
+/* Whether a handle from before still is this data key: openCryptoki gives that of an object which another process has destroyed to the
+ * next one that is made. Whatever the token answers else, it is asked by a search. A session object is nobody else's to destroy; it goes with its
+ * session, and then nothing is remembered (backing.c). */
+static bool is_still(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, CK_OBJECT_HANDLE handle)
 {
     uint8_t id[FULL_ID_MAX];
     CK_ATTRIBUTE a = {CKA_ID, id, sizeof id};
+    if (!dek->spec.token) {
+        return true;
+    }
     return lease->call->C_GetAttributeValue(lease->session, handle, &a, 1) == CKR_OK && a.ulValueLen <= sizeof id && a.ulValueLen >= LENGTH_AT &&
-           memcmp(id, tag->id, LENGTH_AT) == 0;
+           memcmp(id, owner->lineage, NAME_AT) == 0 && memcmp(id + NAME_AT, dek->name, KW_DEK_NAME_SIZE) == 0;
 }
 
 struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
@@ -390,15 +394,15 @@ struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owne
         *out = lease->nameless;
         return KW_OK;
     }
+    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name);
+    if (handle != CK_INVALID_HANDLE && is_still(lease, owner, dek, handle)) {
+        *out = handle;
+        return KW_OK;
+    }
     struct only only = {CK_INVALID_HANDLE, 0};
     struct kw_template t = {0};
     struct tag tag;
     make_tag(owner, dek, &tag);
-    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name);
-    if (handle != CK_INVALID_HANDLE && is_still(lease, handle, &tag)) {
-        *out = handle;
-        return KW_OK;
-    }
     kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
     kw_template_bytes(&t, CKA_LABEL, tag.label, strlen(tag.label));
     kw_template_bytes(&t, CKA_ID, tag.id, tag.id_len);
