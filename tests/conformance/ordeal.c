@@ -31,7 +31,7 @@ static struct board {
     atomic_ulong number; /* of calls in this run */
     atomic_ulong told;   /* those that did not get something and said so, in this case */
     atomic_bool strayed; /* after the first failure the calls are not those of the run before */
-    unsigned long runs, met, odd, silent, stuck, leaks, crashes, hangs;
+    unsigned long runs, met, wrong, odd, silent, stuck, leaks, crashes, hangs;
 } *board;
 
 /* The cases of a run, and what it does not get. */
@@ -123,6 +123,72 @@ enum function_number {
 LATER
 #undef COUNTED
 
+/* A wrong key: what this thread wrapped, and it unwraps to something else. Of keys that can be read; nothing of a value is kept (secrets looks for it). */
+
+enum { BLOBS = 256, VALUE_MAX = 1024 };
+static __thread struct {
+    unsigned long long blob, value;
+} proofs[BLOBS];
+
+static unsigned long long digest(const uint8_t *bytes, size_t len)
+{
+    unsigned long long h = 1469598103934665603ULL + len;
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ bytes[i]) * 1099511628211ULL;
+    }
+    return h == 0 ? 1 : h;
+}
+
+/* 0 when it cannot be read. */
+static unsigned long long digest_of_key(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
+{
+    uint8_t value[VALUE_MAX];
+    CK_ATTRIBUTE a = {CKA_VALUE, value, sizeof value};
+    shortage->spare(true);
+    CK_RV rv = real->C_GetAttributeValue(s, key, &a, 1);
+    shortage->spare(false);
+    unsigned long long d = rv == CKR_OK ? digest(value, a.ulValueLen) : 0;
+    explicit_bzero(value, sizeof value);
+    return d;
+}
+
+static void note_blob(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key, const uint8_t *blob, CK_ULONG len)
+{
+    unsigned long long d = digest(blob, len);
+    proofs[d % BLOBS].blob = d;
+    proofs[d % BLOBS].value = digest_of_key(s, key);
+}
+
+static void prove_blob(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key, const uint8_t *blob, CK_ULONG len)
+{
+    unsigned long long d = digest(blob, len);
+    unsigned long long want = proofs[d % BLOBS].blob == d ? proofs[d % BLOBS].value : 0;
+    unsigned long long got = want == 0 ? 0 : digest_of_key(s, key);
+    if (got != 0 && got != want) {
+        complain("A WRONG KEY", "unwrapped", len);
+        board->wrong++;
+    }
+}
+
+static CK_RV proven_C_WrapKey(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE cmk, CK_OBJECT_HANDLE key, CK_BYTE_PTR out, CK_ULONG_PTR len)
+{
+    CK_RV rv = watched_C_WrapKey(s, m, cmk, key, out, len);
+    if (rv == CKR_OK && out != NULL) {
+        note_blob(s, key, out, *len);
+    }
+    return rv;
+}
+
+static CK_RV proven_C_UnwrapKey(CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE cmk, CK_BYTE_PTR in, CK_ULONG len, CK_ATTRIBUTE_PTR t, CK_ULONG n,
+                                CK_OBJECT_HANDLE_PTR key)
+{
+    CK_RV rv = watched_C_UnwrapKey(s, m, cmk, in, len, t, n, key);
+    if (rv == CKR_OK) {
+        prove_blob(s, *key, in, len);
+    }
+    return rv;
+}
+
 static void watch(void)
 {
     real = world_of->calls_3_2;
@@ -131,6 +197,8 @@ static void watch(void)
 #include "counting.def"
     LATER
 #undef COUNTED
+    watched.C_WrapKey = proven_C_WrapKey;
+    watched.C_UnwrapKey = proven_C_UnwrapKey;
     world_of->calls = world_of->calls_3_0 = world_of->calls_3_2 = &watched;
 }
 
@@ -203,7 +271,7 @@ static bool put_back(const char *name)
 
 static unsigned long bad(void)
 {
-    return board->odd + board->silent + board->stuck + board->leaks + board->crashes + board->hangs;
+    return board->wrong + board->odd + board->silent + board->stuck + board->leaks + board->crashes + board->hangs;
 }
 
 /* The slots, and what Keyward has: noted where nothing failed, else compared. */
@@ -406,9 +474,9 @@ int ordeal_run(const char *title, struct fixture *f, CU_TestInfo *tests, int (*r
         good = go_through(tests, choice);
     }
     (void)fprintf(report,
-                  "%s: %zu places ask; %lu runs, %lu with a failure: %lu crashes, %lu hangs, %lu odd answers, %lu failures that nobody told, "
+                  "%s: %zu places ask; %lu runs, %lu with a failure: %lu wrong keys, %lu crashes, %lu hangs, %lu odd answers, %lu failures that nobody told, "
                   "%lu times not well afterwards, %lu leaks\n",
-                  title, board->notes.count, board->runs, board->met, board->crashes, board->hangs, board->odd, board->silent, board->stuck,
+                  title, board->notes.count, board->runs, board->met, board->wrong, board->crashes, board->hangs, board->odd, board->silent, board->stuck,
                   board->leaks);
     (void)fflush(stdout);
     (void)dup2(fileno(report), STDOUT_FILENO);

@@ -6,7 +6,7 @@
  * and with the world of the beginning, while one asking in three hundred fails, or in two thousand, by seeds. Then case after case, with the world
  * that those before have left: for each place its very first asking fails, and one in the midst of the last case that meets it. Each time in a process
  * of its own, which then runs the case once more, with the same world and without a failure. A case in which something failed may fail, if a call has
- * told; demanded are: no crash, no hang, no answer but shortage_may_answer's or what it was without the shortage, that every case in which
+ * told; demanded are: no wrong key, no crash, no hang, no answer but shortage_may_answer's or what it was without the shortage, that every case in which
  * nothing fails passes, that the slots open at the end, and that Keyward has given back what it had.
  *
  *     KW_TEST_ORDEAL="EVERY[:FROM] SEEDS"     one in EVERY of the places; that many seeds of each kind. Places that chapters

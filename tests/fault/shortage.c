@@ -41,6 +41,7 @@ static struct counts {
 } own_counts, *counts = &own_counts; /* find makes them common to all processes */
 static __thread unsigned long failed_here;
 static __thread bool busy; /* the unwinder may ask for memory itself */
+static __thread bool spared;
 static struct shortage_notes *notes;
 
 /* Who asks. */
@@ -145,7 +146,7 @@ static __attribute__((noinline)) bool asks_in_vain(void)
         return false;
     }
     asker_whose = 0;
-    if (!is_armed && !atomic_load(&tracking)) {
+    if (spared || (!is_armed && !atomic_load(&tracking))) {
         return false;
     }
     asker = (struct walk){0};
@@ -426,6 +427,11 @@ static void disarm(void)
     notes = NULL;
 }
 
+static void spare(bool yes)
+{
+    spared = yes;
+}
+
 static void note(struct shortage_notes *n)
 {
     notes = n;
@@ -466,5 +472,5 @@ static void tell_live(void)
 }
 
 const struct shortage_functions shortage_so __attribute__((visibility("default"))) = {
-    find, arm, disarm, get_failed, get_failed_here, note, get_live, track, tell_live,
+    find, arm, disarm, spare, get_failed, get_failed_here, note, get_live, track, tell_live,
 };

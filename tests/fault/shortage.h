@@ -46,6 +46,7 @@ struct shortage_functions {
     bool (*find)(const char *module); /* where the libraries are, once Keyward is loaded; false when it is not */
     void (*arm)(const struct shortage *s);
     void (*disarm)(void);
+    void (*spare)(bool yes); /* this thread, which gets what it asks for */
     unsigned long (*failed)(void); /* calls, since it was armed */
     unsigned long (*failed_here)(void); /* in this thread, ever */
     void (*note)(struct shortage_notes *notes); /* from now on, until disarm */
