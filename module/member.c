@@ -602,6 +602,17 @@ struct kw_rv kw_members_login(struct kw_members *m, const struct kw_secret *pin)
     return r;
 }
 
+static struct kw_rv reach_on(struct kw_members *m, size_t i, CK_TOKEN_INFO *info)
+{
+    if (m->count == 1) {
+        return kw_backing_reach(m->list[i].backing, info);
+    }
+    kw_pulse_begin(&m->list[i].pulse);
+    struct kw_rv r = kw_backing_reach(m->list[i].backing, info);
+    kw_pulse_end(&m->list[i].pulse);
+    return r;
+}
+
 struct kw_rv kw_members_reach(struct kw_members *m, CK_TOKEN_INFO *info, size_t *member)
 {
     struct kw_rv r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the slot has no backing token");
@@ -611,7 +622,7 @@ struct kw_rv kw_members_reach(struct kw_members *m, CK_TOKEN_INFO *info, size_t 
             if ((left_alone & 1u << i) != 0) {
                 continue;
             }
-            r = kw_backing_reach(m->list[i].backing, info);
+            r = reach_on(m, i, info);
             if (kw_ok(r)) {
                 *member = i;
                 return r;

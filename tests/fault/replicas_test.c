@@ -335,6 +335,43 @@ static void a_hanging_token_is_left_alone(void)
     teller_end();
 }
 
+static CK_RV open_and_close(void)
+{
+    CK_SESSION_INFO info;
+    CK_SESSION_HANDLE s = 0;
+    CK_RV rv = p11->C_GetSessionInfo(teller_session, &info);
+    rv = rv == CKR_OK ? p11->C_OpenSession(info.slotID, CKF_SERIAL_SESSION, NULL, NULL, &s) : rv;
+    return rv == CKR_OK ? p11->C_CloseSession(s) : rv;
+}
+
+static void *run_open(void *arg)
+{
+    CK_RV *rv = arg;
+    *rv = open_and_close();
+    return NULL;
+}
+
+/* A broker that opens a session for each job comes no further than C_OpenSession, which asks the token for its flags. */
+static void a_token_that_hangs_at_the_door_is_left_alone(void)
+{
+    CK_RV rv = CKR_GENERAL_ERROR;
+    pthread_t thread;
+    teller_begin("pair");
+    const struct faulty_rule *r = scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_GetTokenInfo, .act = FAULTY_HANG, .value = 6000, .token = "eu-1"});
+    if (pthread_create(&thread, NULL, run_open, &rv) != 0) {
+        CU_FAIL_FATAL("no thread");
+    }
+    while (atomic_load(&r->acted) == 0) {
+        (void)usleep(500);
+    }
+    (void)usleep(2300 * 1000);
+    CHECK(longest_of(5, open_and_close) < 1000, "who comes when it hangs is served by its peer");
+    scandal_clear(teller_control);
+    (void)pthread_join(thread, NULL);
+    CHECK_RV(rv, CKR_OK, "the call that hung ends well when the token lets it go");
+    teller_end();
+}
+
 static CK_RV wrap_once(void)
 {
     uint8_t out[TELLER_BLOB];
@@ -459,6 +496,7 @@ static CU_TestInfo tests[] = {
     {"a sealed data key has a home", sealed_keys_have_a_home},
     {"a hanging call hangs alone", a_hanging_call_hangs_alone},
     {"a hanging token is left alone", a_hanging_token_is_left_alone},
+    {"a token that hangs at the door is left alone", a_token_that_hangs_at_the_door_is_left_alone},
     {"few sessions are shared out", sessions_are_shared_out},
     {"a crowd meets the outage", a_crowd_meets_the_outage},
     CU_TEST_INFO_NULL,
