@@ -25,7 +25,7 @@ static void make_id(const struct kw_custody_plan *plan, uint8_t id[KW_CMK_FULL_I
     big_endian_put(id + 12, 4, plan->version);
     id[16] = (uint8_t)plan->origin;
     if (plan->type == CKK_AES && plan->origin != KW_ORIGIN_GENERATED) {
-        id[16] |= (uint8_t)((plan->bits / 64 - 1) << 4); /* the size, for tokens that do not tell it (cmk.c, told_length) */
+        id[16] |= (uint8_t)((plan->bits / 64 - 1) << 4); /* the size, for tokens that do not tell it (readback.c, told_length) */
     }
     big_endian_put(id + 17, 3, plan->today);
     big_endian_put(id + 20, 4, KW_CMK_UNFINISHED);

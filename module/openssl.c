@@ -1,5 +1,6 @@
 #include "openssl.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/provider.h>
 #include <pthread.h>
@@ -41,8 +42,20 @@ static struct kw_openssl *make(void)
     return o;
 }
 
+/* An empty queue takes no mark, and is emptied again. */
+void kw_openssl_errors_hold(void)
+{
+    (void)ERR_set_mark();
+}
+
+void kw_openssl_errors_release(void)
+{
+    (void)ERR_pop_to_mark();
+}
+
 struct kw_openssl *kw_openssl_get(void)
 {
+    kw_openssl_errors_hold();
     pthread_mutex_lock(&lock);
     if (current == NULL) {
         current = make();
@@ -57,6 +70,7 @@ struct kw_openssl *kw_openssl_get(void)
 
 void kw_openssl_put(struct kw_openssl *o, bool good)
 {
+    kw_openssl_errors_release();
     if (o == NULL) {
         return;
     }

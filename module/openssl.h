@@ -27,6 +27,11 @@ struct ossl_lib_ctx_st *kw_openssl_context(const struct kw_openssl *o);
 struct ossl_provider_st *kw_openssl_provider(const struct kw_openssl *o); /* "default" */
 struct evp_cipher_st *kw_openssl_gcm(struct kw_openssl *o); /* AES-256-GCM */
 
+/* Around what may fail in OpenSSL: the queue of errors is the thread's, and one that is left there makes the application's next TLS call look failed.
+ * Nests; every get and put has it, and every call of a vendor's module, which may use the same OpenSSL. */
+void kw_openssl_errors_hold(void);
+void kw_openssl_errors_release(void);
+
 /* Frees the context; nobody may have it (C_Finalize). */
 void kw_openssl_end(void);
 

@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "openssl.h"
 #include "sigpipe.h"
 
 enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
@@ -48,6 +49,19 @@ static _Atomic(void (*)(void)) exit_hook;
 static _Thread_local bool loading; /* this thread is in dlopen, and has the registry's lock */
 static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
 static _Thread_local struct kw_sigpipe pipe_before; /* of this thread, while it is inside */
+
+/* Around the vendor's code: the SIGPIPE that it may raise and the errors that it may leave are not for the application. */
+static void be_quiet(struct kw_sigpipe *before)
+{
+    kw_sigpipe_hold(before);
+    kw_openssl_errors_hold();
+}
+
+static void be_loud(const struct kw_sigpipe *before)
+{
+    kw_openssl_errors_release();
+    kw_sigpipe_release(before);
+}
 
 static void init_sync(struct kw_vendor *v)
 {
@@ -265,7 +279,7 @@ struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **funct
 {
     bool first = mine == 0;
     if (first) {
-        kw_sigpipe_hold(&pipe_before);
+        be_quiet(&pipe_before);
     }
     pthread_mutex_lock(&v->lock);
     struct kw_rv r = wait_turn_locked(v);
@@ -280,7 +294,7 @@ struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **funct
     }
     pthread_mutex_unlock(&v->lock);
     if (first && !kw_ok(r)) {
-        kw_sigpipe_release(&pipe_before);
+        be_loud(&pipe_before);
     }
     return r;
 }
@@ -296,7 +310,7 @@ void kw_vendor_leave(struct kw_vendor *v)
     }
     pthread_mutex_unlock(&v->lock);
     if (mine == 0) {
-        kw_sigpipe_release(&pipe_before);
+        be_loud(&pipe_before);
     }
 }
 
@@ -316,11 +330,11 @@ struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)
         if (!v->foreign) {
             pthread_mutex_unlock(&v->lock);
             struct kw_sigpipe pipe;
-            kw_sigpipe_hold(&pipe);
+            be_quiet(&pipe);
             mine++;
             (void)v->functions->C_Finalize(NULL);
             mine--;
-            kw_sigpipe_release(&pipe);
+            be_loud(&pipe);
             pthread_mutex_lock(&v->lock);
         }
     }

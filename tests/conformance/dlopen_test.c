@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <openssl/engine.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -299,6 +300,27 @@ static int run_with_configuration(void *arg)
     return 0;
 }
 
+/* Whose queue of errors in OpenSSL is not empty when it asks SSL_get_error takes a good connection for a broken one. */
+static void the_errors_of_OpenSSL_are_the_applications(void)
+{
+    uint8_t blob[40] = {1, 2, 3};
+    struct form t = {0};
+    CK_OBJECT_HANDLE key = 0;
+    CK_SESSION_HANDLE session = enter("alpha");
+    CK_OBJECT_HANDLE cmk = caller_cmk(world, session);
+    form_secret(&t, CKK_AES);
+    form_readable(&t);
+    CHECK(ERR_peek_error() == 0, "C_Initialize and C_Login leave none");
+    CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, sizeof blob, t.a, t.count, &key), CKR_WRAPPED_KEY_INVALID,
+             "a bad blob, about which SoftHSM's OpenSSL complains");
+    CHECK(ERR_peek_error() == 0, "leaves none");
+    ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+    CHECK_RV(p11->C_UnwrapKey(session, caller_mechanism(CKM_AES_KEY_WRAP), cmk, blob, sizeof blob, t.a, t.count, &key), CKR_WRAPPED_KEY_INVALID,
+             "a bad blob");
+    CHECK(ERR_GET_LIB(ERR_get_error()) == ERR_LIB_USER && ERR_get_error() == 0, "leaves the application's own, and that alone");
+    leave();
+}
+
 static char own_path[PATH_MAX];
 
 static void the_engine_may_come_by_configuration(void)
@@ -340,6 +362,7 @@ int main(int argc, char **argv)
         {"exit while threads work is survived", exit_while_threads_work_is_survived},
         {"the default engine may be Keyward itself", the_default_engine_may_be_keyward_itself},
         {"the engine may come by configuration", the_engine_may_come_by_configuration},
+        {"the errors of OpenSSL are the application's", the_errors_of_OpenSSL_are_the_applications},
         CU_TEST_INFO_NULL,
     };
     if (argc > 1 && strcmp(argv[1], "--job") == 0) {
