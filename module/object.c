@@ -91,16 +91,23 @@ static struct kw_rv attach_locked(struct kw_object *o)
         o->references = 1;
         o->seen = o->slot->readings;
         o->next = o->slot->objects;
-        o->slot->objects = o;
+        o->link = &o->slot->objects;
+        *o->link = o;
+        if (o->next != NULL) {
+            o->next->link = &o->next;
+        }
     }
     return r;
 }
 
-/* Ends the handle of *link and moves the object to *gone. The lock is held. */
-static void detach_locked(struct kw_object **link, struct kw_object **gone, bool destroy)
+/* Ends the object's handle and moves it from its slot's list to *gone. The lock is held. */
+static void detach_locked(struct kw_object *o, struct kw_object **gone, bool destroy)
 {
-    struct kw_object *o = *link;
-    *link = o->next;
+    *o->link = o->next;
+    if (o->next != NULL) {
+        o->next->link = o->link;
+    }
+    o->link = NULL;
     kw_handles_remove(&kw_library()->objects, o->handle);
     o->destroy = destroy && o->kind == KW_OBJECT_DEK && o->dek.value == NULL;
     o->next = *gone;
@@ -109,12 +116,10 @@ static void detach_locked(struct kw_object **link, struct kw_object **gone, bool
 
 void kw_object_detach_session_locked(struct kw_session *s, struct kw_object **gone)
 {
-    struct kw_object **link = &s->slot->objects;
-    while (*link != NULL) {
-        if ((*link)->owner == s) {
-            detach_locked(link, gone, true);
-        } else {
-            link = &(*link)->next;
+    for (struct kw_object *o = s->slot->objects, *next = NULL; o != NULL; o = next) {
+        next = o->next;
+        if (o->owner == s) {
+            detach_locked(o, gone, true);
         }
     }
 }
@@ -122,7 +127,7 @@ void kw_object_detach_session_locked(struct kw_session *s, struct kw_object **go
 void kw_object_detach_all_locked(struct kw_slot *slot, struct kw_object **gone)
 {
     while (slot->objects != NULL) {
-        detach_locked(&slot->objects, gone, slot->objects->owner != NULL);
+        detach_locked(slot->objects, gone, slot->objects->owner != NULL);
     }
 }
 
@@ -268,13 +273,11 @@ static struct kw_rv claim_locked(const struct kw_session *s, struct kw_object *o
 static struct kw_object *end_handle_locked(struct kw_object *o)
 {
     struct kw_object *gone = NULL;
-    for (struct kw_object **link = &o->slot->objects; *link != NULL; link = &(*link)->next) {
-        if (*link == o) {
-            detach_locked(link, &gone, false);
-            break;
-        }
+    if (o->link == NULL) { /* a logout was here first */
+        return NULL;
     }
-    return gone == NULL ? NULL : drop_locked(gone);
+    detach_locked(o, &gone, false);
+    return drop_locked(o);
 }
 
 /* Destroys a claimed object of the token home in the token. Gone there: gone here as well; else it is as it was. */
@@ -524,14 +527,11 @@ static void forget_unseen(struct refresh *f, bool data_keys)
 {
     struct kw_object *gone = NULL;
     kw_face_lock();
-    struct kw_object **link = &f->slot->objects;
-    while (*link != NULL) {
-        struct kw_object *o = *link;
+    for (struct kw_object *o = f->slot->objects, *next = NULL; o != NULL; o = next) {
         bool was_read = o->kind == KW_OBJECT_CMK || (data_keys && o->owner == NULL);
+        next = o->next;
         if (was_read && o->seen < f->reading) {
-            detach_locked(link, &gone, false);
-        } else {
-            link = &o->next;
+            detach_locked(o, &gone, false);
         }
     }
     kw_face_unlock();

@@ -22,6 +22,7 @@ struct kw_object {
     struct kw_session *owner; /* of a session object; NULL for a token object; only compared, never followed */
     CK_OBJECT_HANDLE handle;
     struct kw_object *next;  /* in the slot's list, or in a list of ended objects */
+    struct kw_object **link; /* what points to it in the slot's list; NULL when it is not there */
     bool dying;              /* a call destroys it; the others are told that it is gone */
     bool destroy;            /* in a list of ended objects: also in the backing token */
     uint64_t seen;           /* the slot's reading of the token that last saw it */

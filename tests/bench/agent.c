@@ -43,10 +43,14 @@ static void open_seats(struct agent *agent)
     CK_OBJECT_HANDLE data_key = job_data_key(&agent->provider, session);
     for (size_t i = 0; i < AGENT_THREADS_MAX; i++) {
         agent->seat[i].has_envelopes = agent->settings->envelope && agent->settings->role == SIDE_KEYWARD;
+        agent->seat[i].holds = settings_wants(agent->settings, "held", false);
         job_seat_init(&agent->provider, slot, data_key, &agent->seat[i]);
     }
     for (size_t i = 0; i < WARM_UP; i++) {
         for (size_t j = 0; j < JOBS; j++) {
+            if (j == JOB_HELD && !agent->seat[0].holds) {
+                continue;
+            }
             job_table[j].run(&agent->seat[i % AGENT_THREADS_MAX]);
         }
     }

@@ -186,6 +186,15 @@ static void run_loop(struct job_seat *seat)
     }
 }
 
+/* A broker that keeps its data keys: the oldest of many gives way to a new one. */
+static void run_held(struct job_seat *seat)
+{
+    CK_OBJECT_HANDLE *oldest = &seat->held[seat->oldest];
+    destroy(seat, *oldest);
+    *oldest = unwrap_by(seat, key_wrap, seat->wrapped, JOB_WRAPPED_LENGTH);
+    seat->oldest = (seat->oldest + 1) % JOB_HELD_KEYS;
+}
+
 /* Envelopes may take 1.25 and 1.6 times as long. */
 const struct job job_table[JOBS] = {
     {"wrap", "wrap a token-home key", run_wrap, 0.95},
@@ -194,6 +203,7 @@ const struct job job_table[JOBS] = {
     {"envelope-unwrap", "envelope: unwrap + read + destroy", run_envelope_unwrap, 1 / 1.25},
     {"envelope-wrap", "envelope: generate + wrap + r. + d.", run_envelope_wrap, 1 / 1.6},
     {"loop", "unwrap + wrap + destroy", run_loop, 0},
+    {"held", "destroy oldest of 5,000 + unwrap", run_held, 0},
 };
 
 void job_make_envelope(const struct job_seat *seat, CK_BYTE envelope[JOB_ENVELOPE_LENGTH])
@@ -240,6 +250,7 @@ void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_H
         .session = provider_session(provider, slot, 0),
         .data_key = data_key,
         .has_envelopes = seat->has_envelopes,
+        .holds = seat->holds,
     };
     struct provider_objects found;
     provider_master_keys(provider, seat->session, &found);
@@ -247,6 +258,9 @@ void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_H
     wrap(seat, data_key, seat->wrapped);
     unwrap_read_destroy(seat, seat->value);
     make_envelope(seat, seat->envelope, seat->envelope_value);
+    for (size_t i = 0; seat->holds && i < JOB_HELD_KEYS; i++) {
+        seat->held[i] = unwrap_by(seat, key_wrap, seat->wrapped, JOB_WRAPPED_LENGTH);
+    }
 }
 
 void job_first_wrap(const struct provider *provider, CK_SESSION_HANDLE session,

@@ -10,9 +10,10 @@
 
 #include "provider.h"
 
-enum { JOB_WRAP, JOB_UNWRAP, JOB_GENERATE, JOB_ENVELOPE_UNWRAP, JOB_ENVELOPE_WRAP, JOB_LOOP, JOBS };
+enum { JOB_WRAP, JOB_UNWRAP, JOB_GENERATE, JOB_ENVELOPE_UNWRAP, JOB_ENVELOPE_WRAP, JOB_LOOP, JOB_HELD, JOBS };
 enum { JOB_KEY_LENGTH = 32, JOB_WRAPPED_LENGTH = 40 }; /* RFC 3394: 8 more than the key */
 enum { JOB_ENVELOPE_LENGTH = 124 };                    /* docs/envelope.md */
+enum { JOB_HELD_KEYS = 5000 };                         /* data keys that a seat of the job `held` keeps */
 
 struct job_seat {
     const struct provider *provider;
@@ -24,6 +25,9 @@ struct job_seat {
     bool has_envelopes;                   /* the envelope jobs use CKM_KEYWARD_ENVELOPE, not RFC 3394 */
     CK_BYTE envelope[JOB_ENVELOPE_LENGTH]; /* another data key, as these jobs wrap it */
     CK_BYTE envelope_value[JOB_KEY_LENGTH];
+    bool holds;                            /* for the job `held` */
+    CK_OBJECT_HANDLE held[JOB_HELD_KEYS];
+    size_t oldest;                         /* of them */
 };
 
 /* One repetition of a job. */
@@ -44,7 +48,8 @@ void job_make_master_key(const struct provider *provider, CK_SESSION_HANDLE sess
 /* The token-home data key of the jobs: found by its label, or else generated. R/W session. */
 CK_OBJECT_HANDLE job_data_key(const struct provider *provider, CK_SESSION_HANDLE session);
 
-/* Fills a seat: opens its session on `slot`, wraps and unwraps the data key once for reference. seat->has_envelopes is kept. */
+/* Fills a seat: opens its session on `slot`, wraps and unwraps the data key once for reference. seat->has_envelopes and
+ * seat->holds are kept. */
 void job_seat_init(const struct provider *provider, CK_SLOT_ID slot, CK_OBJECT_HANDLE data_key,
                    struct job_seat *seat);
 

@@ -58,7 +58,7 @@ static const char help[] =
     "  --rounds N               rounds per job and number of threads (200)\n"
     "  --seconds-per-round S    time per round for each side (0.015)\n"
     "  --renew N                fresh processes every N rounds (10)\n"
-    "  --jobs LIST              of wrap,unwrap,generate,envelope-unwrap,envelope-wrap,start,memory (all) and loop\n"
+    "  --jobs LIST              of wrap,unwrap,generate,envelope-unwrap,envelope-wrap,start,memory (all), loop and held\n"
     "  --envelope               the Keyward side's envelope jobs make envelopes, not RFC 3394\n"
     "  --memory-env NAME=VALUE  environment of the memory job, both sides\n"
     "  --json FILE              write the results there as well\n"
@@ -201,7 +201,7 @@ static void require(const struct settings *settings)
 
 static void check_jobs(const char *list)
 {
-    static const char *const known[] = {"wrap", "unwrap", "generate", "envelope-unwrap", "envelope-wrap", "loop", "start", "memory"};
+    static const char *const known[] = {"wrap", "unwrap", "generate", "envelope-unwrap", "envelope-wrap", "loop", "held", "start", "memory"};
     const size_t count = sizeof known / sizeof known[0];
     for (const char *at = list; at != NULL; at = strchr(at, ',')) {
         at += *at == ',';
