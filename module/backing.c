@@ -630,11 +630,12 @@ struct kw_rv kw_lease_confirm(struct kw_lease *lease)
     return kw_lease_check(lease, rv, "C_GetSessionInfo");
 }
 
-CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8])
+CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8], bool *fresh)
 {
+    *fresh = false;
     struct kw_backing *b = lease->backing;
     pthread_mutex_lock(&b->lock);
-    CK_OBJECT_HANDLE handle = b->epoch == lease->epoch ? kw_recall_get(&b->recall, key) : CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE handle = b->epoch == lease->epoch ? kw_recall_get(&b->recall, key, fresh) : CK_INVALID_HANDLE;
     pthread_mutex_unlock(&b->lock);
     return handle;
 }

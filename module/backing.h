@@ -46,6 +46,8 @@ struct kw_profile {
     struct kw_proof kwp; /* RFC 5649 */
     struct kw_proof oaep[KW_OAEP_HASHES]; /* in the order of kw_probe_hash */
     struct kw_capability capability;
+    bool tried_handles;  /* whether a handle is given twice is known */
+    bool reuses_handles;
 };
 
 struct kw_lease {
@@ -104,9 +106,9 @@ KW_MUST_USE struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const 
 /* Whether the token is there and the session logged in: nothing else tells "there is no such key" from "you see no keys". KW_OK, or the failure. */
 KW_MUST_USE struct kw_rv kw_lease_confirm(struct kw_lease *lease);
 
-/* The vendor handle of a name (`key`, 8 bytes) found earlier in this lease's epoch, or CK_INVALID_HANDLE. */
-CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8]);
-/* Remembers (or, with CK_INVALID_HANDLE, forgets) it. */
+/* The vendor handle of a name (`key`, 8 bytes) found earlier in this lease's epoch, or CK_INVALID_HANDLE. *fresh: less than a second ago. */
+CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8], bool *fresh);
+/* Remembers it, also when it was seen again, or, with CK_INVALID_HANDLE, forgets it. */
 void kw_lease_remember(const struct kw_lease *lease, const uint8_t key[8], CK_OBJECT_HANDLE handle);
 
 /* The profile as far as it is known in this connection; all zero at first. */

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "log.h"
+#include "probe.h"
 #include "template.h"
 #include "unwrap.h"
 
@@ -374,17 +375,21 @@ static bool take_only(void *data, const CK_OBJECT_HANDLE *handles, CK_ULONG coun
 }
 
 /* Whether a handle from before still is this data key: openCryptoki gives that of an object which another process has destroyed to the
- * next one that is made. Whatever the token answers else, it is asked by a search. A session object is nobody else's to destroy; it goes with its
- * session, and then nothing is remembered (backing.c). */
-static bool is_still(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, CK_OBJECT_HANDLE handle)
+ * next one that is made, so there it is asked each time, and elsewhere once a second. Whatever the token answers else, it is asked by a search. A
+ * session object is nobody else's to destroy; it goes with its session, and then nothing is remembered (backing.c). */
+static bool is_still(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, CK_OBJECT_HANDLE handle, bool fresh)
 {
     uint8_t id[FULL_ID_MAX];
     CK_ATTRIBUTE a = {CKA_ID, id, sizeof id};
-    if (!dek->spec.token) {
+    if (!dek->spec.token || (fresh && !kw_probe_reuses_handles(lease))) {
         return true;
     }
-    return lease->call->C_GetAttributeValue(lease->session, handle, &a, 1) == CKR_OK && a.ulValueLen <= sizeof id && a.ulValueLen >= LENGTH_AT &&
-           memcmp(id, owner->lineage, NAME_AT) == 0 && memcmp(id + NAME_AT, dek->name, KW_DEK_NAME_SIZE) == 0;
+    bool same = lease->call->C_GetAttributeValue(lease->session, handle, &a, 1) == CKR_OK && a.ulValueLen <= sizeof id && a.ulValueLen >= LENGTH_AT &&
+                memcmp(id, owner->lineage, NAME_AT) == 0 && memcmp(id + NAME_AT, dek->name, KW_DEK_NAME_SIZE) == 0;
+    if (same) {
+        kw_lease_remember(lease, dek->name, handle);
+    }
+    return same;
 }
 
 struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
@@ -394,8 +399,9 @@ struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owne
         *out = lease->nameless;
         return KW_OK;
     }
-    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name);
-    if (handle != CK_INVALID_HANDLE && is_still(lease, owner, dek, handle)) {
+    bool fresh = false;
+    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name, &fresh);
+    if (handle != CK_INVALID_HANDLE && is_still(lease, owner, dek, handle, fresh)) {
         *out = handle;
         return KW_OK;
     }

@@ -45,14 +45,15 @@ static const struct kw_parcel_flag flags[] = {
 };
 enum { FLAGS = sizeof flags / sizeof flags[0] };
 
-/* The one that may be used. What it may do is looked at once in an epoch. */
+/* The one that may be used. It is looked for, and at what it may do, once a second. */
 static struct kw_rv usable(struct kw_lease *lease, const struct kw_dek_owner *owner, CK_OBJECT_HANDLE *out)
 {
     CK_OBJECT_HANDLE found[FOUND_MAX];
     CK_ULONG count = 0;
     bool holds = false;
-    CK_OBJECT_HANDLE known = lease->attempt > 0 ? CK_INVALID_HANDLE : kw_lease_recall(lease, name_of(owner));
-    if (known != CK_INVALID_HANDLE) {
+    bool fresh = false;
+    CK_OBJECT_HANDLE known = lease->attempt > 0 ? CK_INVALID_HANDLE : kw_lease_recall(lease, name_of(owner), &fresh);
+    if (fresh) {
         *out = known;
         return KW_OK;
     }

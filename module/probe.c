@@ -284,3 +284,22 @@ bool kw_probe_offers(struct kw_lease *lease, enum kw_format format)
     }
     return lists(lease, CKM_AES_KEY_WRAP_KWP) || lists(lease, CKM_AES_KEY_WRAP_PAD);
 }
+
+bool kw_probe_reuses_handles(struct kw_lease *lease)
+{
+    if (lease->profile.tried_handles) {
+        return lease->profile.reuses_handles;
+    }
+    CK_OBJECT_HANDLE handle[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
+    for (size_t i = 0; i < 2; i++) {
+        if (create(lease, CKK_GENERIC_SECRET, kw_plain, sizeof kw_plain, &handle[i]) != CKR_OK ||
+            lease->call->C_DestroyObject(lease->session, handle[i]) != CKR_OK) {
+            return true;
+        }
+    }
+    kw_lease_see_profile(lease);
+    lease->profile.tried_handles = true;
+    lease->profile.reuses_handles = handle[0] == handle[1];
+    kw_lease_keep_profile(lease);
+    return lease->profile.reuses_handles;
+}

@@ -27,4 +27,8 @@ CK_MECHANISM_TYPE kw_probe_hash(size_t i);
 /* Whether the token offers `format`: proven, or, before a login, as far as its list of mechanisms tells. */
 bool kw_probe_offers(struct kw_lease *lease, enum kw_format format);
 
+/* Whether the token gives the handle of a destroyed object to one that is made later, as openCryptoki does. Tried once in a connection, with two
+ * throw-away keys; true when that fails. */
+bool kw_probe_reuses_handles(struct kw_lease *lease);
+
 #endif

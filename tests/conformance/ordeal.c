@@ -353,9 +353,9 @@ static bool run_apart(const struct run *r, const char *from)
     (void)fflush(stdout);
     pid_t pid = put_back(from) ? fork() : -1;
     if (pid == 0) {
-        (void)freopen(fixture_path(world_of, "ordeal"), "w", stdout);
+        FILE *own = freopen(fixture_path(world_of, "ordeal"), "w", stdout);
         (void)alarm(HANG_S);
-        _exit((int)run_here(r) & (fflush(stdout) == 0) ? 0 : 1);
+        _exit(own != NULL && (int)run_here(r) & (fflush(stdout) == 0) ? 0 : 1);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid) {
         board->crashes++;

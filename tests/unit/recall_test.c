@@ -8,20 +8,21 @@
 static void a_name_is_recalled_until_it_is_forgotten(void)
 {
     static struct kw_recall r;
+    bool fresh = false;
     const uint8_t a[KW_RECALL_NAME] = {1, 2, 3, 4, 5, 6, 7, 8};
     const uint8_t b[KW_RECALL_NAME] = {1, 2, 3, 4, 5, 6, 7, 9}; /* the same place */
     kw_recall_clear(&r);
-    CU_ASSERT_EQUAL(kw_recall_get(&r, a), CK_INVALID_HANDLE);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, a, &fresh), CK_INVALID_HANDLE);
     kw_recall_set(&r, a, 11);
-    CU_ASSERT_EQUAL(kw_recall_get(&r, a), 11);
-    CU_ASSERT_EQUAL(kw_recall_get(&r, b), CK_INVALID_HANDLE);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, a, &fresh), 11);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, b, &fresh), CK_INVALID_HANDLE);
     kw_recall_set(&r, b, CK_INVALID_HANDLE); /* forgetting another name leaves this one */
-    CU_ASSERT_EQUAL(kw_recall_get(&r, a), 11);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, a, &fresh), 11);
     kw_recall_set(&r, b, 12); /* pushes it out: never the wrong handle, at worst none */
-    CU_ASSERT_EQUAL(kw_recall_get(&r, a), CK_INVALID_HANDLE);
-    CU_ASSERT_EQUAL(kw_recall_get(&r, b), 12);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, a, &fresh), CK_INVALID_HANDLE);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, b, &fresh), 12);
     kw_recall_clear(&r);
-    CU_ASSERT_EQUAL(kw_recall_get(&r, b), CK_INVALID_HANDLE);
+    CU_ASSERT_EQUAL(kw_recall_get(&r, b, &fresh), CK_INVALID_HANDLE);
 }
 
 static struct kw_secret *pin(const char *text)
