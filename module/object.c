@@ -126,8 +126,9 @@ void kw_object_detach_session_locked(struct kw_session *s, struct kw_object **go
 
 void kw_object_detach_all_locked(struct kw_slot *slot, struct kw_object **gone)
 {
-    while (slot->objects != NULL) {
-        detach_locked(slot->objects, gone, slot->objects->owner != NULL);
+    for (struct kw_object *o = slot->objects, *next = NULL; o != NULL; o = next) {
+        next = o->next;
+        detach_locked(o, gone, o->owner != NULL);
     }
 }
 
@@ -285,15 +286,15 @@ static struct kw_rv destroy_in_token(const struct kw_session *s, struct kw_objec
 {
     struct kw_rv r = kw_engine_destroy(kw_library()->engine, s->slot->index, &o->dek);
     bool destroyed = kw_ok(r) || r.code == CKR_OBJECT_HANDLE_INVALID;
-    struct kw_object *last = NULL;
     kw_face_lock();
     o->object->dying = destroyed;
     if (destroyed) {
-        last = end_handle_locked(o->object);
+        (void)end_handle_locked(o->object); /* not the last reference: the view has one */
     }
+    struct kw_object *last = drop_locked(o->object);
     kw_face_unlock();
-    object_free(last); /* NULL: the view has a reference */
-    kw_object_put(o);
+    object_free(last);
+    o->object = NULL;
     return r;
 }
 
