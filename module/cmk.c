@@ -219,8 +219,10 @@ static struct kw_rv recognize(struct kw_cmk *c, const struct kw_readback *a, str
     }
     if (a->class == CKO_SECRET_KEY) {
         memcpy(e->canary, a->id + KW_CMK_RSA_ID, KW_CANARY_SIZE);
-    } else {
+    } else if (kw_rsa_size(a->rsa.modulus_len)) {
         r = kw_rsa_name(&a->rsa, e->canary);
+    } else {
+        return KW_OK; /* a modulus that was not shown is no fingerprint */
     }
     return kw_ok(r) ? check_pin(c, e) : r;
 }

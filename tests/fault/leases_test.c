@@ -8,7 +8,7 @@
 #include "member.h"
 #include "teller.h"
 
-enum { LATE_MS = 300 };
+enum { LATE_MS = 300, READS = 8 /* calls of C_GetAttributeValue in a search */ };
 
 static struct kw_config *config;
 static struct kw_backing *backing;
@@ -190,16 +190,64 @@ static void a_token_is_logged_out_with_its_slot(void)
     end();
 }
 
+static CK_OBJECT_HANDLE half(CK_SESSION_HANDLE s, CK_OBJECT_CLASS class)
+{
+    struct form t = {0};
+    CK_OBJECT_HANDLE found = 0;
+    CK_ULONG n = 0;
+    form_ulong(&t, CKA_CLASS, class);
+    (void)(p11->C_FindObjectsInit(s, t.a, t.count) == CKR_OK && p11->C_FindObjects(s, &found, 1, &n) == CKR_OK && p11->C_FindObjectsFinal(s) == CKR_OK);
+    return n == 1 ? found : 0;
+}
+
+static CK_RV unwrap_by(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE by, CK_BYTE *blob, CK_ULONG len)
+{
+    CK_RSA_PKCS_OAEP_PARAMS sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+    CK_MECHANISM oaep = {CKM_RSA_PKCS_OAEP, &sha1, sizeof sha1};
+    struct form t = {0};
+    CK_OBJECT_HANDLE key = 0;
+    form_secret(&t, CKK_AES);
+    form_readable(&t);
+    return p11->C_UnwrapKey(s, &oaep, by, blob, len, t.a, t.count, &key);
+}
+
+/* docs/reliability.md: a handle that was got while the token stumbled serves when it is well again. */
+static void a_handle_of_a_key_that_was_half_read_serves(void)
+{
+    CK_RSA_PKCS_OAEP_PARAMS sha1 = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0};
+    CK_MECHANISM oaep = {CKM_RSA_PKCS_OAEP, &sha1, sizeof sha1};
+    CK_BYTE blob[256];
+    CK_ULONG len = sizeof blob;
+    unsigned half_read = 0;
+    CK_SESSION_HANDLE s = enter("pair");
+    CK_OBJECT_HANDLE key = caller_generate(world, s, CKK_AES, 32);
+    CHECK_RV(p11->C_WrapKey(s, &oaep, half(s, CKO_PUBLIC_KEY), key, blob, &len), CKR_OK, "a data key is wrapped");
+    leave();
+    for (unsigned long k = 0; k < READS; k++) {
+        s = enter("pair");
+        (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_GetAttributeValue, .act = FAULTY_CODE, .value = CKR_ATTRIBUTE_TYPE_INVALID, .skip = k, .times = 1});
+        CK_OBJECT_HANDLE h = half(s, CKO_PRIVATE_KEY);
+        scandal_clear(teller_control);
+        CK_ATTRIBUTE a = {CKA_MODULUS, NULL, 0};
+        CHECK_RV(p11->C_GetAttributeValue(s, h, &a, 1), CKR_OK, "a handle is given out");
+        half_read += a.ulValueLen == 0;
+        CHECK_RV(unwrap_by(s, h, blob, len), CKR_OK, "and serves when the token is well again");
+        leave();
+    }
+    CHECK(half_read > 0, "one was given out before the modulus was read");
+}
+
 static CU_TestInfo tests[] = {
     {"what was found out goes with the connection", what_was_found_out_goes_with_the_connection},
     {"a session goes with the connection", a_session_goes_with_the_connection},
     {"a token is logged out with its slot", a_token_is_logged_out_with_its_slot},
+    {"a handle of a key that was half read serves", a_handle_of_a_key_that_was_half_read_serves},
     CU_TEST_INFO_NULL,
 };
 
 int main(void)
 {
-    static const struct fixture_slot slots[] = {{.name = "one", .tokens = "eu-1 eu-2", .cmk = FIXTURE_CMK_KNOWN}, {0}};
+    static const struct fixture_slot slots[] = {{.name = "one", .tokens = "eu-1 eu-2", .cmk = FIXTURE_CMK_KNOWN}, {.name = "pair", .tokens = "eu-1", .bits = 2048}, {0}};
     const struct fixture_settings settings = {.slots = slots, .vendor = teller_prepare()};
     return settings.vendor == NULL ? 1 : chapter_run("Leases", &settings, tests);
 }
