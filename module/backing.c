@@ -181,7 +181,7 @@ static CK_RV find_token_stubbornly(struct kw_backing *b, const CK_FUNCTION_LIST 
         if (kw_ok(ended)) {
             (void)usleep(1000 + kw_clock_jitter(20000));
         }
-        struct kw_rv r = kw_vendor_enter(b->vendor, f, epoch);
+        struct kw_rv r = kw_vendor_enter(b->vendor, NULL, f, epoch);
         if (!kw_ok(r)) {
             return CKR_CANCEL; /* no longer inside */
         }
@@ -242,6 +242,7 @@ static struct kw_rv connect_locked(struct kw_backing *b, const CK_FUNCTION_LIST 
     CK_SLOT_ID slot = 0;
     pthread_mutex_unlock(&b->lock);
     CK_RV rv = find_token_stubbornly(b, f, epoch, &slot, info);
+    kw_pulse_beat(&b->pulse);
     pthread_mutex_lock(&b->lock);
     *inside = rv != CKR_CANCEL;
     if (rv != CKR_OK) {
@@ -293,19 +294,22 @@ static bool load_vendor(struct kw_backing *b)
 
 /* Waits while somebody connects or logs in. The caller is not inside the vendor: who connects may have to start the module anew, and that waits
  * until nobody is. */
-static struct kw_rv await(struct kw_backing *b, const struct timespec *until)
+static struct kw_rv await(struct kw_backing *b, const struct kw_pulse *pulse, const struct timespec *until)
 {
     pthread_mutex_lock(&b->lock);
-    while (b->exclusive && pthread_cond_timedwait(&b->changed, &b->lock, until) == 0) {
+    while (b->exclusive && kw_pulse_wait(pulse, &b->changed, &b->lock, until)) {
     }
     bool over = !b->exclusive;
     pthread_mutex_unlock(&b->lock);
+    if (!over && !kw_clock_is_past(until)) {
+        return KW_FAIL(CKR_DEVICE_MEMORY, "the backing token hangs while somebody connects");
+    }
     return over ? KW_OK : KW_FAIL(CKR_DEVICE_ERROR, "a connection or login to the backing token does not come to an end");
 }
 
 /* Enters the vendor's module and connects. On success the caller is inside and the lock is held. *epoch is the vendor's, also of a failure.
- * *info is what the token says of itself if it was connected just now; else its flags are left 0. */
-static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f, unsigned long *epoch, CK_TOKEN_INFO *info)
+ * `pulse`: waits for nobody when it hangs; or NULL. *info is what the token says of itself if it was connected just now; else its flags are left 0. */
+static struct kw_rv enter_lock(struct kw_backing *b, const struct kw_pulse *pulse, const CK_FUNCTION_LIST **f, unsigned long *epoch, CK_TOKEN_INFO *info)
 {
     struct timespec until = {0};
     bool inside = true;
@@ -319,7 +323,7 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f,
         return KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the vendor's module cannot be loaded");
     }
     for (;;) {
-        struct kw_rv r = kw_vendor_enter(b->vendor, f, epoch);
+        struct kw_rv r = kw_vendor_enter(b->vendor, pulse, f, epoch);
         if (r.code == CKR_DEVICE_MEMORY) { /* it is only busy */
             return r;
         }
@@ -337,7 +341,7 @@ static struct kw_rv enter_lock(struct kw_backing *b, const CK_FUNCTION_LIST **f,
         pthread_mutex_unlock(&b->lock);
         kw_vendor_leave(b->vendor);
         until = until.tv_sec == 0 ? kw_clock_in(b->config->wait_ms) : until;
-        r = await(b, &until);
+        r = await(b, pulse, &until);
         if (!kw_ok(r)) {
             return r;
         }
@@ -365,7 +369,7 @@ static struct kw_rv reach_once(struct kw_backing *b, CK_TOKEN_INFO *info, bool *
     const CK_FUNCTION_LIST *f = NULL;
     unsigned long epoch = 0;
     CK_TOKEN_INFO now = {.flags = 0};
-    struct kw_rv r = enter_lock(b, &f, &epoch, &now);
+    struct kw_rv r = enter_lock(b, NULL, &f, &epoch, &now);
     if (!kw_ok(r)) {
         return r;
     }
@@ -397,13 +401,18 @@ struct kw_rv kw_backing_reach(struct kw_backing *b, CK_TOKEN_INFO *info)
 {
     struct kw_rv r = KW_OK;
     bool again = true;
+    kw_pulse_begin(&b->door);
     for (unsigned i = 0; again && i < REACH_TRIES; i++) {
         if (i > 0) {
             (void)usleep(1000 + kw_clock_jitter(20000));
         }
         again = false;
         r = reach_once(b, info, &again);
+        if (r.code != CKR_DEVICE_ERROR && r.code != CKR_DEVICE_MEMORY) { /* it has not only waited */
+            kw_pulse_beat(&b->door);
+        }
     }
+    kw_pulse_end(&b->door);
     if (again) {
         pthread_mutex_lock(&b->lock);
         note_absent_locked(b, CKR_TOKEN_NOT_PRESENT);
@@ -423,6 +432,7 @@ static CK_RV open_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f
     if (rv == CKR_TOKEN_WRITE_PROTECTED) {
         rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &fresh);
     }
+    kw_pulse_beat(&b->pulse);
     pthread_mutex_lock(&b->lock);
     if (rv == CKR_OK) {
         *session = fresh;
@@ -437,14 +447,14 @@ static CK_RV open_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f
 /* A session: an idle one, a new one, or one that somebody gives back within config->wait_ms. A token that gives no more has a limit of its own
  * below ours: then, too, one of those that are open is waited for, but not when the connection is over: its end waits until nobody is inside the
  * vendor. The lock is held; given up meanwhile. */
-static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
+static struct kw_rv take_session_locked(struct kw_backing *b, const struct kw_pulse *pulse, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
 {
     struct timespec until = {0};
     bool full = false;
     for (;;) {
         while (b->connected && (b->draining || (b->idle == 0 && (b->open >= b->config->sessions || (full && b->open > 0))))) {
             until = until.tv_sec == 0 ? kw_clock_in(b->config->wait_ms) : until;
-            if (pthread_cond_timedwait(&b->changed, &b->lock, &until) != 0) {
+            if (!kw_pulse_wait(pulse, &b->changed, &b->lock, &until)) {
                 return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
             }
         }
@@ -472,17 +482,17 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const CK_FUNCTION_
 }
 
 /* *epoch: the vendor's, in which it was tried. */
-static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease *lease, unsigned long *epoch)
+static struct kw_rv lease_once(struct kw_backing *b, bool user, const struct kw_pulse *pulse, struct kw_lease *lease, unsigned long *epoch)
 {
     const CK_FUNCTION_LIST *f = NULL;
     CK_TOKEN_INFO info;
-    struct kw_rv r = enter_lock(b, &f, epoch, &info);
+    struct kw_rv r = enter_lock(b, pulse, &f, epoch, &info);
     if (!kw_ok(r)) {
         return r;
     }
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     const unsigned long began = b->epoch;
-    r = take_session_locked(b, f, &session);
+    r = take_session_locked(b, pulse, f, &session);
     if (!kw_ok(r)) {
         pthread_mutex_unlock(&b->lock);
         kw_vendor_leave(b->vendor);
@@ -505,15 +515,35 @@ static struct kw_rv lease_once(struct kw_backing *b, bool user, struct kw_lease 
     return r;
 }
 
-struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *lease)
+static struct kw_rv lease_stubbornly(struct kw_backing *b, bool user, const struct kw_pulse *pulse, struct kw_lease *lease)
 {
     unsigned long epoch = 0;
-    struct kw_rv r = lease_once(b, user, lease, &epoch);
+    struct kw_rv r = lease_once(b, user, pulse, lease, &epoch);
     if (r.code != CKR_DEVICE_ERROR) {
         return r;
     }
     r = kw_vendor_end_epoch(b->vendor, epoch); /* the connection was stale and has been given up; nothing happens if somebody else was quicker */
-    return kw_ok(r) ? lease_once(b, user, lease, &epoch) : r;
+    return kw_ok(r) ? lease_once(b, user, pulse, lease, &epoch) : r;
+}
+
+struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *lease)
+{
+    return lease_stubbornly(b, user, NULL, lease);
+}
+
+struct kw_rv kw_backing_lease_while_alive(struct kw_backing *b, bool user, struct kw_lease *lease)
+{
+    return lease_stubbornly(b, user, &b->pulse, lease);
+}
+
+struct kw_pulse *kw_backing_pulse(struct kw_backing *b)
+{
+    return &b->pulse;
+}
+
+struct kw_pulse *kw_backing_door(struct kw_backing *b)
+{
+    return &b->door;
 }
 
 /* A session was lost: those that lie idle are gone with it, or soon would be. Without a session there is no login, and the handles of private
@@ -588,7 +618,7 @@ void kw_backing_free(struct kw_backing *b)
     }
     const CK_FUNCTION_LIST *f = NULL;
     unsigned long epoch = 0;
-    if (b->connected && kw_ok(kw_vendor_enter(b->vendor, &f, &epoch))) {
+    if (b->connected && kw_ok(kw_vendor_enter(b->vendor, NULL, &f, &epoch))) {
         if (epoch == b->vendor_epoch) {
             if (b->logged_in && !b->borrowed && b->idle > 0) {
                 (void)f->C_Logout(b->pool[0]);
@@ -606,77 +636,9 @@ void kw_backing_free(struct kw_backing *b)
     free(b);
 }
 
-struct kw_rv kw_lease_check(struct kw_lease *lease, CK_RV rv, const char *name)
-{
-    if (rv == CKR_OK) {
-        return KW_OK;
-    }
-    lease->failure = rv;
-    kw_log(KW_LOG_DEBUG, "token %s: %s answers %s (0x%lx)", lease->backing->config->name, name, kw_error_name(rv), rv);
-    return KW_FAIL(kw_error_translate(rv), "the backing token refused a call");
-}
-
-struct kw_rv kw_lease_confirm(struct kw_lease *lease)
-{
-    CK_TOKEN_INFO token;
-    CK_SESSION_INFO session;
-    if (lease->call->C_GetTokenInfo(kw_lease_slot(lease), &token) != CKR_OK) {
-        return kw_lease_check(lease, CKR_DEVICE_REMOVED, "C_GetTokenInfo");
-    }
-    CK_RV rv = lease->call->C_GetSessionInfo(lease->session, &session);
-    if (rv == CKR_OK && session.state != CKS_RW_USER_FUNCTIONS && session.state != CKS_RO_USER_FUNCTIONS) {
-        rv = CKR_USER_NOT_LOGGED_IN;
-    }
-    return kw_lease_check(lease, rv, "C_GetSessionInfo");
-}
-
-CK_OBJECT_HANDLE kw_lease_recall(const struct kw_lease *lease, const uint8_t key[8], bool *fresh)
-{
-    *fresh = false;
-    struct kw_backing *b = lease->backing;
-    pthread_mutex_lock(&b->lock);
-    CK_OBJECT_HANDLE handle = b->epoch == lease->epoch ? kw_recall_get(&b->recall, key, fresh) : CK_INVALID_HANDLE;
-    pthread_mutex_unlock(&b->lock);
-    return handle;
-}
-
-void kw_lease_remember(const struct kw_lease *lease, const uint8_t key[8], CK_OBJECT_HANDLE handle)
-{
-    struct kw_backing *b = lease->backing;
-    pthread_mutex_lock(&b->lock);
-    if (b->epoch == lease->epoch) {
-        kw_recall_set(&b->recall, key, handle);
-    }
-    pthread_mutex_unlock(&b->lock);
-}
-
 void kw_backing_profile(struct kw_backing *b, struct kw_profile *out)
 {
     pthread_mutex_lock(&b->lock);
     *out = b->profile;
     pthread_mutex_unlock(&b->lock);
-}
-
-void kw_lease_see_profile(struct kw_lease *lease)
-{
-    struct kw_backing *b = lease->backing;
-    pthread_mutex_lock(&b->lock);
-    lease->profile = b->epoch == lease->epoch ? b->profile : lease->profile;
-    pthread_mutex_unlock(&b->lock);
-}
-
-void kw_lease_keep_profile(const struct kw_lease *lease)
-{
-    struct kw_backing *b = lease->backing;
-    pthread_mutex_lock(&b->lock);
-    b->profile = b->epoch == lease->epoch ? lease->profile : b->profile;
-    pthread_mutex_unlock(&b->lock);
-}
-
-CK_SLOT_ID kw_lease_slot(const struct kw_lease *lease)
-{
-    pthread_mutex_lock(&lease->backing->lock);
-    CK_SLOT_ID slot = lease->backing->slot;
-    pthread_mutex_unlock(&lease->backing->lock);
-    return slot;
 }

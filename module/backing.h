@@ -16,6 +16,7 @@
 #include "secret.h"
 
 struct kw_backing;
+struct kw_pulse;
 struct kw_vendor;
 
 /* What a wrapping mechanism of the token is proven to do (probe.h fills it). */
@@ -95,6 +96,13 @@ KW_MUST_USE struct kw_rv kw_backing_reconnect(struct kw_backing *b);
 /* A lease. `user`: logged in (CKR_USER_NOT_LOGGED_IN when nobody has called kw_backing_login); a login that the token has
  * lost is made again with the PIN that worked. Waits at most the token's `wait` for a session of the pool, then CKR_DEVICE_MEMORY. */
 KW_MUST_USE struct kw_rv kw_backing_lease(struct kw_backing *b, bool user, struct kw_lease *lease);
+/* The same for a caller who has another token to go to, and has begun its call in kw_backing_pulse: waits no longer than until this one hangs. */
+KW_MUST_USE struct kw_rv kw_backing_lease_while_alive(struct kw_backing *b, bool user, struct kw_lease *lease);
+
+/* The token's signs of life, for all slots on it; borrowed. Callers who have another token to go to are counted there, and all who log in.
+ * C_GetTokenInfo has signs of life of its own: many modules answer it themselves while their HSM hangs. */
+struct kw_pulse *kw_backing_pulse(struct kw_backing *b);
+struct kw_pulse *kw_backing_door(struct kw_backing *b);
 
 /* Gives the session back. If lease->failure says that the session, the login or the connection is gone, it is closed and the next lease
  * starts afresh. */

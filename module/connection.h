@@ -1,7 +1,8 @@
 /*
- * connection.h: what backing.c (the connection and its sessions) and login.c (the login) share of one backing token. Nobody else includes it.
+ * connection.h: what backing.c (the connection and its sessions), login.c (the login) and lease.c (what is asked under one) share of one backing
+ * token. Nobody else includes it.
  *
- * All fields are guarded by `lock`, except `config`, `vendor`, and `slot` once it is set. Whoever changes the connection or the login holds the
+ * All fields are guarded by `lock`, except `config`, `vendor`, `pulse`, `door`, and `slot` once it is set. Whoever changes the connection or the login holds the
  * exclusive flag for it, so that the lock is free while the vendor's code runs.
  */
 #ifndef KW_CONNECTION_H
@@ -11,6 +12,7 @@
 #include <time.h>
 
 #include "backing.h"
+#include "pulse.h"
 #include "recall.h"
 
 enum {
@@ -20,6 +22,8 @@ enum {
 struct kw_backing {
     const struct kw_config_token *config;
     _Atomic(struct kw_vendor *) vendor;
+    struct kw_pulse pulse;
+    struct kw_pulse door; /* of C_GetTokenInfo */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool connected;

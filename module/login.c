@@ -128,12 +128,14 @@ struct kw_rv kw_backing_login(struct kw_backing *b, const struct kw_secret *pin)
         pin = own;
     }
     bool again = kw_ok(r);
+    kw_pulse_begin(&b->pulse);
     for (unsigned i = 0; again && i < LOGIN_TRIES; i++) {
         if (i > 0) {
             (void)usleep(1000 + kw_clock_jitter(20000));
         }
         r = login_once(b, pin, own != NULL, &again);
     }
+    kw_pulse_end(&b->pulse);
     kw_secret_free(own);
     return r;
 }
@@ -143,7 +145,7 @@ static void end_login(struct kw_backing *b, const CK_SESSION_HANDLE *idle, unsig
 {
     const CK_FUNCTION_LIST *f = NULL;
     unsigned long now = 0;
-    if (!kw_ok(kw_vendor_enter(b->vendor, &f, &now))) {
+    if (!kw_ok(kw_vendor_enter(b->vendor, NULL, &f, &now))) {
         return;
     }
     if (now == epoch) {

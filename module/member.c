@@ -30,7 +30,6 @@ struct member {
     atomic_bool joined; /* this slot is a user of the backing's login; changed under the lock */
     bool joining;       /* somebody is at it */
     struct kw_health health;
-    struct kw_pulse pulse;
     struct kw_snapshot *seen; /* the versions when it was last compared with its peers */
     bool lags;                /* they were not those of its peers */
     struct timespec lags_since;
@@ -249,6 +248,7 @@ static struct kw_rv compare(struct kw_members *m, size_t i, struct kw_lease *lea
 /* What an attempt on a member came to, beside its answer. */
 struct outcome {
     bool ill;         /* the member cannot be used: for its health */
+    bool busy;        /* it never began: the member's sessions are all taken, or it hangs */
     bool next;        /* another member may be asked */
     const char *wrong; /* it holds other keys than its peers */
 };
@@ -256,13 +256,15 @@ struct outcome {
 static void note(struct kw_members *m, struct member *one, const struct outcome *o)
 {
     bool changed = false;
-    if (!o->ill && o->wrong == NULL && !atomic_load(&m->troubled)) {
+    if (!o->ill && !o->busy && o->wrong == NULL && !atomic_load(&m->troubled)) {
         return;
     }
     long rest = o->ill ? kw_backing_rest(one->backing) : 0;
     pthread_mutex_lock(&m->lock);
     if (o->wrong != NULL) {
         changed = kw_health_poisoned(&one->health, o->wrong);
+    } else if (o->busy) {
+        one->health.trial = false;
     } else if (o->ill) {
         changed = kw_health_failed(&one->health, rest);
     } else {
@@ -284,6 +286,7 @@ static void note(struct kw_members *m, struct member *one, const struct outcome 
 static struct kw_rv try_on(struct kw_members *m, size_t i, const struct kw_job *job, bool compared, struct outcome *o)
 {
     struct member *one = &m->list[i];
+    const bool elsewhere = compared && m->count > 1;
     struct kw_rv r = job->user ? join(m, one, &o->ill) : KW_OK;
     o->next = o->ill;
     if (!kw_ok(r)) {
@@ -292,16 +295,17 @@ static struct kw_rv try_on(struct kw_members *m, size_t i, const struct kw_job *
     for (unsigned attempt = 0;; attempt++) {
         struct kw_lease lease;
         bool begun = false; /* the job itself */
-        r = kw_backing_lease(one->backing, job->user, &lease);
+        r = elsewhere ? kw_backing_lease_while_alive(one->backing, job->user, &lease) : kw_backing_lease(one->backing, job->user, &lease);
         if (!kw_ok(r)) {
             o->ill = r.code == CKR_TOKEN_NOT_PRESENT || r.code == CKR_DEVICE_ERROR;
-            o->next = o->ill;
+            o->busy = r.code == CKR_DEVICE_MEMORY;
+            o->next = o->ill || o->busy;
             return r;
         }
         lease.attempt = attempt;
         lease.replicated = m->count > 1;
         r = job->user ? kw_capability_require(&lease) : KW_OK;
-        if (kw_ok(r) && compared && job->user && m->count > 1) {
+        if (kw_ok(r) && elsewhere && job->user) {
             r = compare(m, i, &lease, &o->wrong);
         }
         if (kw_ok(r) && o->wrong == NULL) {
@@ -324,15 +328,16 @@ static struct kw_rv try_on(struct kw_members *m, size_t i, const struct kw_job *
     }
 }
 
-/* The same with the member's pulse, which only peers ask for. */
+/* The same with the token's pulse, which only those who have another one ask for. */
 static struct kw_rv run_on(struct kw_members *m, size_t i, const struct kw_job *job, bool compared, struct outcome *o)
 {
     if (m->count == 1) {
         return try_on(m, i, job, compared, o);
     }
-    kw_pulse_begin(&m->list[i].pulse);
+    struct kw_pulse *pulse = kw_backing_pulse(m->list[i].backing);
+    kw_pulse_begin(pulse);
     struct kw_rv r = try_on(m, i, job, compared, o);
-    kw_pulse_end(&m->list[i].pulse);
+    kw_pulse_end(pulse);
     return r;
 }
 
@@ -345,7 +350,7 @@ struct kw_rv kw_members_run_on(struct kw_members *m, size_t i, const struct kw_j
 /* All of them. */
 
 /* Bit i: calls hang in member i, and it is left alone for that. Where all hang, none is: there is nobody to ask in their place. */
-static unsigned hanging(struct kw_members *m)
+static unsigned hanging(struct kw_members *m, struct kw_pulse *pulse_of(struct kw_backing *))
 {
     unsigned bits = 0;
     bool all = true;
@@ -353,7 +358,7 @@ static unsigned hanging(struct kw_members *m)
         return 0;
     }
     for (size_t i = 0; i < m->count; i++) {
-        bool hangs = kw_pulse_hangs(&m->list[i].pulse);
+        bool hangs = kw_pulse_hangs(pulse_of(m->list[i].backing));
         all &= hangs;
         bits |= hangs ? 1u << i : 0;
     }
@@ -361,7 +366,7 @@ static unsigned hanging(struct kw_members *m)
         return 0;
     }
     for (size_t i = 0; i < m->count; i++) {
-        bits &= kw_pulse_avoid(&m->list[i].pulse) ? ~0u : ~(1u << i);
+        bits &= kw_pulse_avoid(pulse_of(m->list[i].backing)) ? ~0u : ~(1u << i);
     }
     return bits;
 }
@@ -370,7 +375,7 @@ static unsigned hanging(struct kw_members *m)
 static size_t choose(struct kw_members *m, const struct kw_job *job, size_t order[KW_CONFIG_MEMBERS_MAX])
 {
     size_t n = 0;
-    const unsigned left_alone = hanging(m);
+    const unsigned left_alone = hanging(m, kw_backing_pulse);
     if (!atomic_load(&m->troubled) && !m->spread) {
         for (size_t i = 0; i < m->count; i++) {
             if ((left_alone & 1u << i) == 0) {
@@ -413,7 +418,7 @@ static bool rest(struct kw_members *m, const struct timespec *until)
         const long left = -kw_clock_since(until) + 1;
         long soonest = left;
         for (size_t i = 0; i < m->count; i++) {
-            long ms = kw_pulse_hangs(&m->list[i].pulse) ? -1 : kw_health_rest(&m->list[i].health);
+            long ms = kw_pulse_hangs(kw_backing_pulse(m->list[i].backing)) ? -1 : kw_health_rest(&m->list[i].health);
             soonest = ms >= 0 && ms < soonest ? ms : soonest;
         }
         worth = soonest <= 0;
@@ -454,7 +459,8 @@ static void look_around(struct kw_members *m)
     pthread_mutex_unlock(&m->lock);
     for (size_t i = 0; lags && i < m->count; i++) {
         pthread_mutex_lock(&m->lock);
-        bool take = m->list[i].joined && m->list[i].health.state == KW_HEALTH_UP && !kw_pulse_hangs(&m->list[i].pulse);
+        const struct member *one = &m->list[i];
+        bool take = one->joined && one->health.state == KW_HEALTH_UP && !kw_pulse_hangs(kw_backing_pulse(one->backing));
         pthread_mutex_unlock(&m->lock);
         if (take) {
             struct outcome o = {0};
@@ -482,7 +488,7 @@ static size_t count_out(struct kw_members *m)
     return n;
 }
 
-/* The job on one after the other. *next: none of them gave an answer. */
+/* The job on one after the other. *next: none of them gave an answer. One whose sessions are all taken counts when no other serves. */
 static struct kw_rv run_through(struct kw_members *m, const struct kw_job *job, bool *next)
 {
     size_t order[KW_CONFIG_MEMBERS_MAX];
@@ -490,6 +496,7 @@ static struct kw_rv run_through(struct kw_members *m, const struct kw_job *job, 
     size_t n = choose(m, job, order);
     struct kw_rv r = KW_FAIL(CKR_DEVICE_REMOVED, "no backing token of the slot can be reached");
     struct kw_rv gone = r;
+    struct kw_rv busy = KW_OK;
     for (size_t i = 0; i < n; i++) {
         struct outcome o = {0};
         r = run_on(m, order[i], job, true, &o);
@@ -497,11 +504,17 @@ static struct kw_rv run_through(struct kw_members *m, const struct kw_job *job, 
         if (!kw_ok(r) && !o.next && is_absent(job, r.code)) {
             absent++;
             gone = r;
+        } else if (o.busy) {
+            busy = r;
         } else if (!o.next) {
             give_back(m, order + i + 1, n - i - 1);
             *next = false;
             return r;
         }
+    }
+    if (!kw_ok(busy)) { /* it is there, and was waited for */
+        *next = false;
+        return busy;
     }
     *next = absent == 0 || absent + count_out(m) < m->count;
     return gone;
@@ -541,7 +554,11 @@ static struct kw_rv login_through(struct kw_members *m, const struct kw_secret *
 {
     struct kw_rv first = KW_OK;
     bool any = false;
+    const unsigned left_alone = hanging(m, kw_backing_pulse); /* they join when they come back */
     for (size_t i = 0; i < m->count; i++) {
+        if ((left_alone & 1u << i) != 0) {
+            continue;
+        }
         struct kw_rv r = kw_members_login_on(m, i, pin);
         any |= kw_ok(r);
         if (kw_ok(r)) {
@@ -602,27 +619,17 @@ struct kw_rv kw_members_login(struct kw_members *m, const struct kw_secret *pin)
     return r;
 }
 
-static struct kw_rv reach_on(struct kw_members *m, size_t i, CK_TOKEN_INFO *info)
-{
-    if (m->count == 1) {
-        return kw_backing_reach(m->list[i].backing, info);
-    }
-    kw_pulse_begin(&m->list[i].pulse);
-    struct kw_rv r = kw_backing_reach(m->list[i].backing, info);
-    kw_pulse_end(&m->list[i].pulse);
-    return r;
-}
-
 struct kw_rv kw_members_reach(struct kw_members *m, CK_TOKEN_INFO *info, size_t *member)
 {
     struct kw_rv r = KW_FAIL(CKR_TOKEN_NOT_PRESENT, "the slot has no backing token");
-    const unsigned left_alone = hanging(m);
+    unsigned left_alone = hanging(m, kw_backing_pulse) | hanging(m, kw_backing_door);
+    left_alone = left_alone == (1u << m->count) - 1 ? 0 : left_alone;
     for (unsigned tries = 0; tries == 0 || rest_backings(m, tries); tries++) {
         for (size_t i = 0; i < m->count; i++) {
             if ((left_alone & 1u << i) != 0) {
                 continue;
             }
-            r = reach_on(m, i, info);
+            r = kw_backing_reach(m->list[i].backing, info);
             if (kw_ok(r)) {
                 *member = i;
                 return r;

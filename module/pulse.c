@@ -1,6 +1,6 @@
 #include "pulse.h"
 
-#include <time.h>
+#include "clock.h"
 
 enum { HANGS_MS = 2000, TRY_MS = 30000 };
 
@@ -21,9 +21,13 @@ void kw_pulse_begin(struct kw_pulse *p)
 
 void kw_pulse_end(struct kw_pulse *p)
 {
-    atomic_store(&p->since, now());
-    atomic_store_explicit(&p->tried, 0, memory_order_relaxed);
     (void)atomic_fetch_sub(&p->inside, 1);
+}
+
+void kw_pulse_beat(struct kw_pulse *p)
+{
+    atomic_store_explicit(&p->since, now(), memory_order_relaxed);
+    atomic_store_explicit(&p->tried, 0, memory_order_relaxed);
 }
 
 bool kw_pulse_hangs(const struct kw_pulse *p)
@@ -43,4 +47,18 @@ bool kw_pulse_avoid(struct kw_pulse *p)
         return true;
     }
     return time - tried < TRY_MS || !atomic_compare_exchange_strong(&p->tried, &tried, time);
+}
+
+bool kw_pulse_wait(const struct kw_pulse *p, pthread_cond_t *changed, pthread_mutex_t *lock, const struct timespec *until)
+{
+    if (p == NULL) {
+        return pthread_cond_timedwait(changed, lock, until) == 0;
+    }
+    if (kw_pulse_hangs(p)) {
+        return false;
+    }
+    long left = atomic_load(&p->since) + HANGS_MS - now();
+    struct timespec due = kw_clock_in(left > 0 ? left + 1 : 1); /* when it hangs if it does not answer */
+    (void)pthread_cond_timedwait(changed, lock, kw_clock_between(&due, until) < 0 ? until : &due);
+    return !kw_clock_is_past(until) && !kw_pulse_hangs(p);
 }

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "log.h"
 #include "openssl.h"
+#include "pulse.h"
 #include "sigpipe.h"
 
 enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
@@ -254,7 +255,7 @@ void kw_vendor_one_at_a_time(struct kw_vendor *v, long wait_ms)
 }
 
 /* Waits while a restart runs, and for the caller's turn; the lock is held. */
-static struct kw_rv wait_turn_locked(struct kw_vendor *v)
+static struct kw_rv wait_turn_locked(struct kw_vendor *v, const struct kw_pulse *pulse)
 {
     struct timespec until = {0, 0};
     if (v->turn_ms > 0) {
@@ -266,7 +267,7 @@ static struct kw_rv wait_turn_locked(struct kw_vendor *v)
                 return KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
             }
         } else if (v->turn_ms > 0 && mine == 0 && v->inside > 0) {
-            if (pthread_cond_timedwait(&v->changed, &v->lock, &until) != 0) {
+            if (!kw_pulse_wait(pulse, &v->changed, &v->lock, &until)) {
                 return KW_FAIL(CKR_DEVICE_MEMORY, "the vendor's module is used by one call at a time and stays busy");
             }
         } else {
@@ -275,14 +276,14 @@ static struct kw_rv wait_turn_locked(struct kw_vendor *v)
     }
 }
 
-struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
+struct kw_rv kw_vendor_enter(struct kw_vendor *v, const struct kw_pulse *pulse, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
 {
     bool first = mine == 0;
     if (first) {
         be_quiet(&pipe_before);
     }
     pthread_mutex_lock(&v->lock);
-    struct kw_rv r = wait_turn_locked(v);
+    struct kw_rv r = wait_turn_locked(v, pulse);
     if (kw_ok(r) && !v->started) {
         r = start_locked(v);
     }

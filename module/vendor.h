@@ -11,6 +11,7 @@
 
 #include "config.h"
 
+struct kw_pulse;
 struct kw_vendor;
 
 /* The module at `path` (absolute), loaded if it was not. `init` is the string for C_Initialize's pReserved or NULL. The vendor is
@@ -19,11 +20,11 @@ KW_MUST_USE struct kw_rv kw_vendor_load(const char *path, const char *init, stru
 
 /* Counts the caller as inside, initialising the module when it is not; *functions is valid until kw_vendor_leave, *epoch names the
  * connection. Waits (bounded, 5 s) while a restart runs. CKR_DEVICE_ERROR when the module cannot be initialised. */
-KW_MUST_USE struct kw_rv kw_vendor_enter(struct kw_vendor *v, const CK_FUNCTION_LIST **functions, unsigned long *epoch);
+KW_MUST_USE struct kw_rv kw_vendor_enter(struct kw_vendor *v, const struct kw_pulse *pulse, const CK_FUNCTION_LIST **functions, unsigned long *epoch);
 void kw_vendor_leave(struct kw_vendor *v);
 
 /* From now on one thread at a time is inside (a thread that is inside some vendor already does not wait): for modules that go wrong with two.
- * kw_vendor_enter waits at most `wait_ms` for its turn, then answers CKR_DEVICE_MEMORY. */
+ * kw_vendor_enter waits at most `wait_ms` for its turn, or until `pulse` (unless it is NULL) hangs, then answers CKR_DEVICE_MEMORY. */
 void kw_vendor_one_at_a_time(struct kw_vendor *v, long wait_ms);
 
 /* Ends epoch `epoch` by C_Finalize, once, when nobody is inside (waits at most 5 s, then gives up with CKR_DEVICE_ERROR);

@@ -408,6 +408,91 @@ static void hanging_calls_keep_their_bounds(void)
     teller_end();
 }
 
+/* The first token gives no more than the one session that it has given. */
+static void begin_with_one_session(void)
+{
+    teller_begin("pair");
+    CHECK_RV(teller_unwrap(), CKR_OK, "the key works");
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_OpenSession, .act = FAULTY_LIMIT, .value = 1, .token = "eu-1"});
+}
+
+static void who_queues_at_a_hanging_token_goes_over(void)
+{
+    struct other o = {0};
+    begin_with_one_session();
+    const struct faulty_rule *r = scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_HANG, .value = 40000, .token = "eu-1"});
+    start_other(&o);
+    while (atomic_load(&r->acted) == 0) {
+        (void)usleep(500);
+    }
+    double queued = longest_of(1, teller_unwrap);
+    double after = longest_of(50, teller_unwrap);
+    (void)printf("\n    # the only session hangs: who queues for it is served by the peer after %.0f ms, the longest of 50 calls after that %.1f ms\n", queued, after);
+    CHECK(queued < 3500, "as soon as the token is seen to hang, and long before `wait` (5 s) is over");
+    CHECK(after < 1000, "those who come later do not queue");
+    scandal_clear(teller_control);
+    end_other(&o, "the call that hung ends well when the token lets it go");
+    teller_end();
+}
+
+static void who_has_waited_goes_over(void)
+{
+    struct other others[6] = {0};
+    begin_with_one_session();
+    const struct faulty_rule *other = count_on("eu-2", FAULTY_C_UnwrapKey);
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_UnwrapKey, .act = FAULTY_DELAY, .value = 1500, .token = "eu-1"});
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        start_other(&others[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        end_other(&others[i], "7: capacity is waited for, then asked for elsewhere");
+    }
+    CHECK(atomic_load(&other->seen) > 0, "the peer serves who has waited");
+    teller_end();
+}
+
+/* A login in a thread. */
+static void *run_login(void *arg)
+{
+    struct other *o = arg;
+    CK_SESSION_HANDLE session = caller_open(world, "pair");
+    o->rv = p11->C_Login(session, CKU_USER, NULL, 0);
+    o->same = true;
+    return NULL;
+}
+
+static CK_RV log_in(void)
+{
+    return p11->C_Login(teller_session, CKU_USER, NULL, 0);
+}
+
+static void a_login_that_hangs_hangs_alone(void)
+{
+    struct other o = {0};
+    CHECK(caller_initialize(world), "the library");
+    const struct faulty_rule *r = scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_Login, .act = FAULTY_HANG, .value = 40000, .token = "eu-1"});
+    if (pthread_create(&o.thread, NULL, run_login, &o) != 0) {
+        CU_FAIL_FATAL("no thread");
+    }
+    while (atomic_load(&r->acted) == 0) {
+        (void)usleep(500);
+    }
+    (void)usleep(2300 * 1000);
+    teller_session = caller_open(world, "turns");
+    double took = longest_of(1, log_in);
+    CHECK(took < 1000, "who logs in when a token hangs is logged in by its peer");
+    teller_cmk = caller_cmk(world, teller_session);
+    double longest = longest_of(20, teller_unwrap);
+    (void)printf("\n    # the login of a token hangs: that of another slot %.1f ms, the longest of 20 calls in it %.1f ms\n", took, longest);
+    CHECK(longest < 1000, "and served");
+    scandal_clear(teller_control);
+    end_other(&o, "the login that hung ends well when the token lets it go");
+    const struct faulty_rule *first = count_on("eu-1", FAULTY_C_UnwrapKey);
+    (void)longest_of(4, teller_unwrap);
+    CHECK(atomic_load(&first->seen) > 0, "and the token serves that slot, too");
+    teller_end();
+}
+
 static void sessions_are_shared_out(void)
 {
     teller_begin("pair");
@@ -505,6 +590,9 @@ static CU_TestInfo tests[] = {
 /* Mostly waiting: a test of its own. */
 static CU_TestInfo hanging_tests[] = {
     {"hanging calls keep their bounds", hanging_calls_keep_their_bounds},
+    {"who queues at a hanging token goes over", who_queues_at_a_hanging_token_goes_over},
+    {"who has waited goes over", who_has_waited_goes_over},
+    {"a login that hangs hangs alone", a_login_that_hangs_hangs_alone},
     CU_TEST_INFO_NULL,
 };
 
