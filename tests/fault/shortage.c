@@ -54,6 +54,7 @@ struct walk {
 };
 static __thread struct walk asker; /* of the call at hand */
 static __thread unsigned asker_whose;
+static struct walk loser; /* the last that failed */
 
 static const struct range *range_of(uintptr_t p)
 {
@@ -164,6 +165,7 @@ static __attribute__((noinline)) bool asks_in_vain(void)
     }
     (void)atomic_fetch_add(&counts->failed, 1);
     failed_here++;
+    loser = asker;
     return true;
 }
 
@@ -457,20 +459,30 @@ static void track(void)
     atomic_store(&tracking, true);
 }
 
+static void tell(const char *what, const uintptr_t *frames, unsigned count)
+{
+    (void)printf("    %s, from", what);
+    for (unsigned k = 0; k < count && frames[k] != 0; k++) {
+        (void)printf(" 0x%lx", (unsigned long)frames[k]);
+    }
+    (void)printf(" (offsets in Keyward, or in the library that asks for it)\n");
+}
+
 static void tell_live(void)
 {
     atomic_store(&tracking, false);
     for (size_t i = 0; i < BLOCKS; i++) {
         if (blocks[i].at > GONE) {
-            (void)printf("    not given back, from");
-            for (unsigned k = 0; k < KEPT && blocks[i].frames[k] != 0; k++) {
-                (void)printf(" 0x%lx", (unsigned long)blocks[i].frames[k]);
-            }
-            (void)printf(" (offsets in Keyward, or in the library that asks for it)\n");
+            tell("not given back", blocks[i].frames, KEPT);
         }
     }
 }
 
+static void tell_failed(void)
+{
+    tell("failed", loser.frames, loser.count);
+}
+
 const struct shortage_functions shortage_so __attribute__((visibility("default"))) = {
-    find, arm, disarm, spare, get_failed, get_failed_here, note, get_live, track, tell_live,
+    find, arm, disarm, spare, get_failed, get_failed_here, note, get_live, track, tell_live, tell_failed,
 };

@@ -53,6 +53,7 @@ struct shortage_functions {
     size_t (*live)(void);             /* blocks that Keyward, or a small library for it, got since `track` and did not give back */
     void (*track)(void);
     void (*tell_live)(void);          /* and where they come from, to stdout */
+    void (*tell_failed)(void);        /* the place of the last call that failed in this process, the same way */
 };
 extern const struct shortage_functions shortage_so;
 
