@@ -1,6 +1,7 @@
 #include "peer.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,13 +19,14 @@ static void die(const char *name, const char *what)
     exit(1);
 }
 
-/* Assignments point into argv, which exec copies; putenv wants them non-const. */
 static void set_env(const struct settings_env *env)
 {
     for (size_t i = 0; env != NULL && i < env->count; i++) {
-        char *own = strdup(env->assignment[i]);
-        if (own == NULL || putenv(own) != 0) {
-            die("agent", "out of memory");
+        const char *value = strchr(env->assignment[i], '=');
+        char name[NAME_MAX];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(env->assignment[i], "="), env->assignment[i]);
+        if (setenv(name, value == NULL ? "" : value + 1, 1) != 0) {
+            die("agent", "the environment cannot be set");
         }
     }
 }
