@@ -463,8 +463,9 @@ static struct kw_object *found_locked(struct refresh *f, enum kw_object_kind kin
     o->kind = kind;
     o->class = CKO_SECRET_KEY;
     o->slot = f->slot;
-    f->r = attach_locked(o);
-    if (!kw_ok(f->r)) {
+    struct kw_rv r = attach_locked(o);
+    if (!kw_ok(r)) {
+        f->r = r; /* what went wrong with one object stays, however well the next ones go */
         free(o);
         return NULL;
     }

@@ -68,13 +68,14 @@ static CK_RV create(CK_ULONG len, CK_BBOOL sensitive, CK_OBJECT_HANDLE *key)
     return C_CreateObject(session, t, COUNT_OF(t), key);
 }
 
+static CK_ULONG found; /* by the last search */
+
 static CK_RV search(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *first)
 {
-    CK_ULONG count = 0;
     CK_OBJECT_HANDLE list[8] = {0};
     CK_RV rv = C_FindObjectsInit(s, t, n);
     if (rv == CKR_OK) {
-        CU_ASSERT_EQUAL(C_FindObjects(s, list, COUNT_OF(list), &count), CKR_OK);
+        CU_ASSERT_EQUAL(C_FindObjects(s, list, COUNT_OF(list), &found), CKR_OK);
         CU_ASSERT_EQUAL(C_FindObjectsFinal(s), CKR_OK);
     }
     *first = list[0];
@@ -238,7 +239,9 @@ static CK_RV do_login_again(void)
 
 static CK_RV do_find_all(void)
 {
-    return search(session, NULL, 0, &script_keys[2]); /* the CMK is new again, and the persistent key */
+    CK_RV rv = search(session, NULL, 0, &script_keys[2]); /* the CMK is new again, and the persistent key */
+    CU_ASSERT_TRUE(rv != CKR_OK || found == 2);
+    return rv;
 }
 
 static CK_RV do_random(void)
