@@ -418,7 +418,7 @@ struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owne
     }
     kw_lease_remember(lease, dek->name, only.count == 1 ? only.handle : CK_INVALID_HANDLE);
     if (only.count > 1) {
-        kw_log(KW_LOG_ERROR, "token %s: two data keys of %s have one name; neither is used",
+        kw_log(KW_LOG_ERROR, "token %s: two keys %s/data have one CKA_ID; neither is used: destroy the copy with the vendor's tool",
                kw_backing_config(lease->backing)->name, owner->label);
     }
     r = only.count == 0 ? kw_lease_confirm(lease) : KW_OK;

@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "attributes.h"
+#include "clock.h"
 #include "library.h"
 #include "policy.h"
 #include "session.h"
 #include "slot.h"
+
+enum { CHANGE_WAIT_MS = 10000 };
 
 /* One reference less. The object if it was the last one, to be freed without the lock; else NULL. The lock is held. */
 static struct kw_object *drop_locked(struct kw_object *o)
@@ -334,14 +337,50 @@ struct kw_rv kw_object_size(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_UL
     return r;
 }
 
+/* Makes the caller the only one that changes the object, and looks at it then: label and CKA_ID are one attribute in the token. */
+static struct kw_rv begin_change(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_object_view *view)
+{
+    const struct timespec until = kw_clock_in(CHANGE_WAIT_MS);
+    struct kw_rv r;
+    kw_face_lock();
+    struct kw_object *o = find_locked(s, handle, &r);
+    while (o != NULL && o->changing) {
+        bool over = !kw_face_wait(&until);
+        o = find_locked(s, handle, &r); /* it may have gone meanwhile */
+        if (o != NULL && o->changing && over) {
+            r = KW_FAIL(CKR_FUNCTION_FAILED, "another call that changes this object does not come to an end");
+            o = NULL;
+        }
+    }
+    if (o != NULL) {
+        o->changing = true;
+        view_locked(o, view);
+    }
+    kw_face_unlock();
+    return r;
+}
+
+/* Puts the view; `to` NULL: nothing was changed. */
+static void end_change(struct kw_object_view *view, const struct kw_dek_spec *to)
+{
+    kw_face_lock();
+    view->object->changing = false;
+    if (to != NULL) {
+        view->object->dek.spec = *to;
+    }
+    kw_face_changed();
+    kw_face_unlock();
+    kw_object_put(view);
+}
+
 struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const CK_ATTRIBUTE *template, CK_ULONG count)
 {
     struct kw_object_view o = {0};
     struct kw_rv r = kw_attrs_check(template, count);
     if (kw_ok(r)) {
-        r = kw_object_lookup(s, handle, &o);
+        r = begin_change(s, handle, &o);
     }
-    if (!kw_ok(r)) {
+    if (o.object == NULL) {
         return r;
     }
     struct kw_dek to = {0};
@@ -355,12 +394,7 @@ struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const 
     if (kw_ok(r) && o.dek.value == NULL) {
         r = kw_engine_rename(kw_library()->engine, s->slot->index, &o.dek, &to);
     }
-    if (kw_ok(r)) {
-        kw_face_lock();
-        o.object->dek.spec = to.spec;
-        kw_face_unlock();
-    }
-    kw_object_put(&o);
+    end_change(&o, kw_ok(r) ? &to.spec : NULL);
     return r;
 }
 

@@ -23,6 +23,7 @@ struct kw_object {
     CK_OBJECT_HANDLE handle;
     struct kw_object *next;  /* in the slot's list, or in a list of ended objects */
     struct kw_object **link; /* what points to it in the slot's list; NULL when it is not there */
+    bool changing;           /* a call sets its label or CKA_ID; another one waits for it */
     bool dying;              /* a call destroys it; the others are told that it is gone */
     bool destroy;            /* in a list of ended objects: also in the backing token */
     uint64_t seen;           /* the slot's reading of the token that last saw it */

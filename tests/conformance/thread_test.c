@@ -8,7 +8,7 @@
 #include "crew.h"
 #include "ordeal.h"
 
-enum { CREW = 16, ROUNDS = 60, KEY = 32, SMALL_MS = 700 };
+enum { CREW = 16, ROUNDS = 60, KEY = 32, SMALL_MS = 700, CHANGES = 20 };
 
 static atomic_bool stop;
 
@@ -297,6 +297,49 @@ static void what_can_be_done_once_is_done_once(void)
     }
 }
 
+static uint8_t present[4]; /* what label and id of the victim become */
+
+static void set_to_present(struct crew_worker *w, CK_ATTRIBUTE_TYPE type)
+{
+    CK_ATTRIBUTE a = {type, present, sizeof present};
+    (void)crew_note(w, p11->C_SetAttributeValue(w->session, victim, &a, 1));
+}
+
+static void set_label(struct crew_worker *w)
+{
+    set_to_present(w, CKA_LABEL);
+}
+
+static void set_id(struct crew_worker *w)
+{
+    set_to_present(w, CKA_ID);
+}
+
+/* A persistent key has both in one attribute of the backing token. */
+static void two_changes_of_one_object_are_both_kept(void)
+{
+    crew_job *const jobs[] = {set_label, set_id};
+    struct form t = {0};
+    unsigned kept = 0;
+    const struct crew_worker model = {.session = enter("alpha")};
+    form_bool(&t, CKA_TOKEN, true);
+    form_ulong(&t, CKA_VALUE_LEN, KEY);
+    CHECK_RV(p11->C_GenerateKey(model.session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &victim), CKR_OK, "a token object");
+    for (int i = 1; i <= CHANGES; i++) {
+        uint8_t label[4] = {0};
+        uint8_t id[4] = {0};
+        CK_ATTRIBUTE is[] = {{CKA_LABEL, label, sizeof label}, {CKA_ID, id, sizeof id}};
+        memset(present, i, sizeof present);
+        struct crew_tally tally = crew_run(2, jobs, 2, &model);
+        CHECK(crew_count(&tally, CKR_OK) == 2, "5.7.6: both are served");
+        CHECK_RV(p11->C_GetAttributeValue(model.session, victim, is, 2), CKR_OK, "5.7.5: what it is now");
+        kept += memcmp(label, present, sizeof label) == 0 && memcmp(id, present, sizeof id) == 0;
+    }
+    CHECK(kept == CHANGES, "5.7.6: neither takes the other's back");
+    CHECK_RV(p11->C_DestroyObject(model.session, victim), CKR_OK, "5.7.3");
+    leave();
+}
+
 int main(void)
 {
     static const struct fixture_slot slots[] = {{.name = "alpha", .tokens = "eu-1"}, {0}};
@@ -307,6 +350,7 @@ int main(void)
         {"logout and close race with work", logout_and_close_race_with_work},
         {"finalize races with work", finalize_races_with_work},
         {"what can be done once is done once", what_can_be_done_once_is_done_once},
+        {"two changes of one object are both kept", two_changes_of_one_object_are_both_kept},
         CU_TEST_INFO_NULL,
     };
     return chapter_run("thread", &(struct fixture_settings){.slots = slots}, tests);
