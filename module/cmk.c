@@ -129,6 +129,18 @@ static const struct pin *find_pin_locked(const struct kw_cmk *c, const struct kw
     return NULL;
 }
 
+bool kw_cmk_was_renamed(struct kw_cmk *c, const struct kw_cmk_entry *e)
+{
+    bool renamed = false;
+    pthread_mutex_lock(&c->lock);
+    const struct pin *own = find_pin_locked(c, &e->version);
+    for (const struct pin *p = c->pins; own != NULL && p < own; p++) { /* in the order in which they were set */
+        renamed |= memcmp(p->canary, own->canary, KW_CANARY_SIZE) == 0;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return renamed;
+}
+
 /* Copies the pinned canary; false when the version has none. */
 static bool get_pin(struct kw_cmk *c, const struct kw_version *v, uint8_t canary[KW_CANARY_SIZE])
 {
@@ -475,50 +487,6 @@ static void report_changes(const struct kw_cmk *c, const struct kw_lease *lease,
     }
 }
 
-/* SoftHSM's C_FindObjects leaves a key out while another process writes it. So a reading is doubted in which a version is missing that was there
- * before or that must have been there: none at all, or a gap in the numbers. */
-static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s)
-{
-    bool doubt = s->count == 0;
-    uint32_t highest = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        highest = s->entries[i].version.version > highest ? s->entries[i].version.version : highest;
-    }
-    pthread_mutex_lock(&c->lock);
-    if (c->latest == NULL) {
-        doubt |= s->problem == NULL && highest != s->count;
-    }
-    for (size_t i = 0; c->latest != NULL && i < c->latest->count; i++) {
-        bool there = false;
-        for (size_t k = 0; k < s->count; k++) {
-            there |= s->entries[k].version.version == c->latest->entries[i].version.version;
-        }
-        doubt |= !there;
-    }
-    pthread_mutex_unlock(&c->lock);
-    return doubt;
-}
-
-/* Reads until nothing is doubtful, or long enough (a quarter of a second) to believe that it is so. */
-static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
-{
-    struct kw_rv r = read_snapshot(lease, c, out);
-    for (useconds_t i = 1; kw_ok(r) && *out != NULL && i <= DOUBT_TRIES && is_doubtful(c, *out); i++) {
-        kw_snapshot_put(*out);
-        *out = NULL;
-        (void)usleep(i * DOUBT_US);
-        r = read_snapshot(lease, c, out);
-    }
-    /* A token that was opened while others were opening it may show nothing for the whole of an epoch (HSM-FACTS rule 10): one new epoch. */
-    if (kw_ok(r) && *out != NULL && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
-        kw_snapshot_put(*out);
-        *out = NULL;
-        lease->failure = CKR_DEVICE_REMOVED;
-        r = KW_FAIL(CKR_DEVICE_REMOVED, "the token shows no key of this label; it is looked at anew");
-    }
-    return r;
-}
-
 static bool differs(const struct kw_snapshot *a, const struct kw_snapshot *b)
 {
     bool same = a->count == b->count;
@@ -529,6 +497,56 @@ static bool differs(const struct kw_snapshot *a, const struct kw_snapshot *b)
                memcmp(x->full_id, y->full_id, x->full_id_len) == 0;
     }
     return !same;
+}
+
+/* SoftHSM's C_FindObjects leaves a key out while another process writes it. So a reading is doubted in which a version is missing that was there
+ * before, in that lineage, or that must have been there: none at all, or a gap in the numbers. The first one of all is doubted unless another one, `before`, was
+ * the same. */
+static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s, const struct kw_snapshot *before)
+{
+    bool doubt = s->count == 0;
+    uint32_t highest = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        highest = s->entries[i].version.version > highest ? s->entries[i].version.version : highest;
+    }
+    pthread_mutex_lock(&c->lock);
+    if (c->latest == NULL) {
+        doubt |= (s->problem == NULL && highest != s->count) || before == NULL || differs(before, s);
+    }
+    for (size_t i = 0; c->latest != NULL && i < c->latest->count; i++) {
+        const struct kw_version *known = &c->latest->entries[i].version;
+        bool there = false;
+        for (size_t k = 0; k < s->count; k++) {
+            const struct kw_version *v = &s->entries[k].version;
+            there |= v->version == known->version && memcmp(v->lineage, known->lineage, KW_LINEAGE_SIZE) == 0;
+        }
+        doubt |= !there;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return doubt;
+}
+
+/* Reads until nothing is doubtful, or long enough (a quarter of a second) to believe that it is so. */
+static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
+{
+    struct kw_snapshot *before = NULL;
+    struct kw_rv r = read_snapshot(lease, c, out);
+    for (useconds_t i = 1; kw_ok(r) && *out != NULL && i <= DOUBT_TRIES && is_doubtful(c, *out, before); i++) {
+        kw_snapshot_put(before);
+        before = *out;
+        *out = NULL;
+        (void)usleep(i * DOUBT_US);
+        r = read_snapshot(lease, c, out);
+    }
+    kw_snapshot_put(before);
+    /* A token that was opened while others were opening it may show nothing for the whole of an epoch (HSM-FACTS rule 10): one new epoch. */
+    if (kw_ok(r) && *out != NULL && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
+        kw_snapshot_put(*out);
+        *out = NULL;
+        lease->failure = CKR_DEVICE_REMOVED;
+        r = KW_FAIL(CKR_DEVICE_REMOVED, "the token shows no key of this label; it is looked at anew");
+    }
+    return r;
 }
 
 bool kw_cmk_is_restless(struct kw_cmk *c)

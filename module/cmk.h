@@ -75,6 +75,9 @@ struct kw_cmk_use {
 };
 KW_MUST_USE struct kw_rv kw_cmk_prove(struct kw_lease *lease, struct kw_cmk *c, struct kw_cmk_entry *e, struct kw_cmk_use use);
 
+/* Whether the same key was proven under another lineage or version before, since C_Initialize. Of a proven version. */
+bool kw_cmk_was_renamed(struct kw_cmk *c, const struct kw_cmk_entry *e);
+
 /* Whether the handle holds the key whose canary the entry has, whatever its state: wraps the canary again, or opens it. */
 KW_MUST_USE struct kw_rv kw_cmk_verify(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same);
 

@@ -71,7 +71,7 @@ static struct kw_rv wrap_content(const struct desk *d, const struct kw_dek *cont
     e->wrapped = room->wrapped;
     e->origin = NULL;
     for (size_t i = d->rsa ? 1 : 0; i < (d->rsa ? 3 : 1); i++) {
-        const struct kw_wrapping w = {e->version, scheme_of(ways[i]), content, d->meant};
+        const struct kw_wrapping w = {e->version, scheme_of(ways[i]), content, d->meant, e->lineage};
         e->how = ways[i];
         r = kw_wrapper_wrap(d->lease, d->cmk, &w, room->wrapped, &e->wrapped_len);
         if (r.code != CKR_MECHANISM_INVALID && r.code != CKR_MECHANISM_PARAM_INVALID) {

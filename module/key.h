@@ -92,6 +92,7 @@ struct kw_wrapping {
     struct kw_scheme scheme;
     const struct kw_dek *dek;
     const struct kw_version *meant; /* the version as the caller knows it: another key in its place is not used; NULL: whatever is there */
+    const uint8_t *lineage; /* what an envelope says: a version of another one is not used, nor one that had another name before; NULL: any */
 };
 
 struct kw_unwrapping {

@@ -58,7 +58,7 @@ static struct kw_rv wrap_looked_up(const struct kw_session *s, const struct kw_s
     if (!kw_ok(r) || !give) {
         return r;
     }
-    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek, &cmk->version};
+    const struct kw_wrapping w = {cmk->version.version, *scheme, &key->dek, &cmk->version, NULL};
     r = kw_engine_wrap(kw_library()->engine, s->slot->index, &w, blob, &len);
     if (kw_ok(r)) { /* once more: the version may have become another size since the handle was given out */
         r = kw_out_check(out.bytes, out.len, len, &give);

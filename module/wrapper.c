@@ -29,6 +29,21 @@ static struct kw_cmk_entry *find_meant(const struct kw_lease *lease, struct kw_s
     return same_lineage && !kw_version_differs(&e->version, meant) ? e : NULL;
 }
 
+/* Whether the version has the name that an envelope gives it: one with another name never opens. Tokens that say two things of one key are ill. `sure`: the
+ * attributes were just read. */
+static struct kw_rv check_name(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_wrapping *w, const struct kw_cmk_entry *e, bool sure)
+{
+    if (w->lineage == NULL) {
+        return KW_OK;
+    }
+    if (memcmp(e->version.lineage, w->lineage, KW_LINEAGE_SIZE) != 0) {
+        lease->failure = sure ? CKR_DEVICE_ERROR : CKR_OK;
+        return KW_FAIL(CKR_DEVICE_ERROR, "the token shows the CMK in two lineages");
+    }
+    return kw_cmk_was_renamed(cmk, e) ? KW_FAIL(CKR_KEY_FUNCTION_NOT_PERMITTED, "this CMK had another lineage or version before; envelopes are made after C_Finalize and C_Initialize")
+                                      : KW_OK;
+}
+
 /* The version, proven and active. A refusal is believed only when the attributes were just read: the state may have changed meanwhile. */
 static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, const struct kw_wrapping *w, struct kw_snapshot **s,
                                    struct kw_cmk_entry **entry)
@@ -43,6 +58,9 @@ static struct kw_rv proven_version(struct kw_lease *lease, struct kw_cmk *cmk, c
         *entry = find_meant(lease, *s, w->version, w->meant);
         r = *entry == NULL ? KW_FAIL(CKR_WRAPPING_KEY_HANDLE_INVALID, "this version of the CMK is not in the token")
                            : kw_cmk_prove(lease, cmk, *entry, (struct kw_cmk_use){.wrap = true});
+        if (kw_ok(r)) {
+            r = check_name(lease, cmk, w, *entry, again);
+        }
         bool refused = !kw_ok(r) && (lease->failure == CKR_OK || kw_error_class(lease->failure) == KW_CLASS_REFUSED);
         if (kw_ok(r) || !refused || again) {
             break;

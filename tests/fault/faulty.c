@@ -151,6 +151,13 @@ static CK_RV set_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
     return call.over ? call.rv : rules_end(&call, vendor->C_SetAttributeValue(session, rules_inner(object), t, count));
 }
 
+static void rename_key(const CK_ATTRIBUTE *a, CK_ULONG at)
+{
+    if (a->type == CKA_ID && a->pValue != NULL && a->ulValueLen != CK_UNAVAILABLE_INFORMATION && a->ulValueLen > 0) {
+        ((CK_BYTE *)a->pValue)[at < a->ulValueLen ? at : a->ulValueLen - 1] ^= 1;
+    }
+}
+
 static CK_RV get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_PTR t, CK_ULONG count)
 {
     const struct rules_call call = rules_begin(FAULTY_C_GetAttributeValue, session);
@@ -160,6 +167,9 @@ static CK_RV get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
     CK_RV rv = vendor->C_GetAttributeValue(session, rules_inner(object), t, count);
     for (CK_ULONG i = 0; lies(&call, FAULTY_LENGTH, rv) && i < count; i++) {
         t[i].ulValueLen += call.value;
+    }
+    for (CK_ULONG i = 0; lies(&call, FAULTY_NAME, rv) && i < count; i++) {
+        rename_key(&t[i], call.value);
     }
     return rules_end(&call, rv);
 }

@@ -36,7 +36,8 @@ enum faulty_act {
     FAULTY_ZERO,     /* C_FindObjects, C_CreateObject, C_GenerateKey, C_UnwrapKey, C_OpenSession: CKR_OK and the handle 0 */
     FAULTY_OTHER,    /* C_WrapKey, C_UnwrapKey: another wrapping key is used; C_FindObjects: the first handle is another key's */
     FAULTY_LIMIT,    /* C_OpenSession: CKR_SESSION_COUNT when `value` sessions are open */
-    FAULTY_FLAGS     /* C_GetTokenInfo: `value` is added to the token's flags */
+    FAULTY_FLAGS,    /* C_GetTokenInfo: `value` is added to the token's flags */
+    FAULTY_NAME      /* C_GetAttributeValue: a bit of byte `value` of a CKA_ID that comes out, or of its last byte, is another one */
 };
 
 struct faulty_rule {

@@ -225,6 +225,7 @@ static void a_handle_of_a_key_that_was_half_read_serves(void)
     leave();
     for (unsigned long k = 0; k < READS; k++) {
         s = enter("pair");
+        (void)half(s, CKO_PRIVATE_KEY); /* the first reading of all is made twice */
         (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_GetAttributeValue, .act = FAULTY_CODE, .value = CKR_ATTRIBUTE_TYPE_INVALID, .skip = k, .times = 1});
         CK_OBJECT_HANDLE h = half(s, CKO_PRIVATE_KEY);
         scandal_clear(teller_control);
