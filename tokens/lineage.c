@@ -205,8 +205,11 @@ static struct kw_rv do_change(struct kw_lease *lease, struct kw_cmk *cmk, void *
     const struct kw_cmk_entry *e = kw_snapshot_version(s, c->version);
     if (e == NULL) {
         r = c->to == NULL ? KW_OK : KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "the version is not in the token any more");
-    } else {
-        r = c->to == NULL ? kw_custody_destroy(lease, e) : kw_custody_change(lease, e, c->to);
+    } else if (c->to == NULL) {
+        r = kw_custody_destroy(lease, e);
+    }
+    for (size_t i = 0; kw_ok(r) && c->to != NULL && i < s->count; i++) { /* all of them: a key and its twin are disabled together */
+        r = s->entries[i].version.version == c->version ? kw_custody_change(lease, &s->entries[i], c->to) : KW_OK;
     }
     kw_snapshot_put(s);
     return r;
@@ -448,8 +451,10 @@ bool lineage_take_back(struct lineage *l, uint32_t version)
 static bool make(struct lineage *l, uint32_t version, struct type type, const struct kw_transfer *from)
 {
     struct making m = {.from = from};
-    if (version >= KW_VERSIONS_MAX) {
-        command_say("slot %s: key %s has %u versions, and no more are kept; purge old ones first", l->slot->name, l->slot->key, version - 1);
+    uint32_t versions[KW_VERSIONS_MAX];
+    size_t count = lineage_versions(l, versions);
+    if (count >= KW_VERSIONS_MAX - 1) {
+        command_say("slot %s: key %s has %zu versions, and no more are kept; purge old ones first", l->slot->name, l->slot->key, count);
         return false;
     }
     if (!make_plan(l, version, type, &m)) {

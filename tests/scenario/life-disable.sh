@@ -51,6 +51,17 @@ for slot in one two; do
     exits 0 "$slot: all is enabled" keyward enable $slot
     equal "$(state $slot 1) $(state $slot 2) $(state $slot 3)" 'retired pending deletion active' "$slot: also then"
 done
+# A disable that got no further than the first token is done again; a twin in one token hides nothing.
+sed '/slot two/,$s/eu-2 eu-3/eu-2/' "$KEYWARD_CONF" >"$work/half.conf"
+exits 0 'two: disabled in its first token only' keyward --config "$work/half.conf" disable two
+exits 0 'two: disabled again' keyward disable two
+equal "$(bits two 3) $(bits two 1)" '-- -- -- --' 'two: every token has disabled it'
+exits 0 'two: enabled' keyward enable two
+id=$(bare eu-2 -O --type secrkey 2>/dev/null | awk '/^ *label:/ { label = $2 } /^ *ID:/ { id = $2 } /Usage:.*wrap, unwrap/ && label == "two" { print id; exit }')
+exits 0 'two: a twin in the first token' bare eu-2 --keygen --key-type AES:32 --label two --id "$id" --private --sensitive --usage-wrap
+exits 0 'two: is disabled' keyward disable two
+equal "$(bits two 3)" '-- -- --' 'two: the twin too, and what the other token has'
+
 exits 2 'a version that is no number' keyward disable one --version x
 exits 2 'version 0' keyward disable one --version 0
 exits 0 'disable --json' keyward disable one --json

@@ -47,6 +47,12 @@ says '^  version 2 +active +aes:192 ' 'to the same type'
 exits 0 'keyward check' keyward check
 says '^no problems$' 'finds nothing'
 
+# Numbers go on where versions were purged: how many there are counts.
+id=$(bare eu-1 -O --type secrkey 2>/dev/null | awk '/^ *label:/ { label = $2 } /^ *ID:/ { id = $2 } /Usage:.*wrap, unwrap/ && label == "small" { print id; exit }')
+exits 0 'the active version becomes version 1023' bare eu-1 --set-id "${id:0:24}000003ff${id:32}" --type secrkey --id "$id"
+exits 0 'is rotated' keyward rotate small
+says '^  version 1024 +active ' 'to version 1024'
+
 # A retired version does not wrap, whoever asks.
 old=$(keyward status one --json | jq -r '.versions[] | select(.version == 1) | .fingerprint')
 holds 'version 1 is still shown' [ -n "$old" ]
