@@ -105,6 +105,20 @@ static bool is_due(const struct lineage *l, size_t i, uint32_t version)
     return true;
 }
 
+/* Marks the version in every token that has it as one whose purge is confirmed, so that `repair` can tell an interrupted purge from a token that
+ * never had the version. Then destroys it. */
+static bool destroy(struct lineage *l, uint32_t version)
+{
+    const struct kw_custody_state purging = {.purge = LINEAGE_PURGING};
+    for (size_t i = 0; i < l->slot->token_count; i++) {
+        const struct kw_cmk_entry *e = lineage_at(l, i, version);
+        if (e != NULL && e->version.purge != LINEAGE_PURGING && !lineage_change_in(l, i, version, &purging)) {
+            return false;
+        }
+    }
+    return lineage_destroy(l, version);
+}
+
 static bool purge_version(struct lineage *l, const struct show_options *o)
 {
     const struct kw_cmk_entry *e = named(l, o);
@@ -127,7 +141,7 @@ static bool purge_version(struct lineage *l, const struct show_options *o)
                     l->slot->name, o->version);
         return false;
     }
-    return confirmed(l, e, o->yes) && lineage_destroy(l, (uint32_t)o->version);
+    return confirmed(l, e, o->yes) && destroy(l, (uint32_t)o->version);
 }
 
 static int run(struct command *c, int argc, char **argv, const char *options)

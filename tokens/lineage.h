@@ -13,6 +13,9 @@
 #include "transfer.h"
 #include "type.h"
 
+/* The day of purge, in 1970, of a version whose purge was confirmed and has begun: what is left of it is nobody's loss any more. */
+enum { LINEAGE_PURGING = 1 };
+
 struct lineage {
     struct command *command;
     const struct kw_config_slot *slot;

@@ -26,7 +26,8 @@ struct finding {
     size_t present;    /* tokens that have the version */
     size_t unfinished; /* of those, unfinished */
     bool broken;       /* out of service for another reason */
-    size_t due;        /* of those, pending with a day that has come */
+    size_t purging;    /* of those, pending with a purge that was confirmed and has begun */
+    bool pending;      /* one of them waits for its purge */
     size_t lost;       /* of those, RSA without the public half */
     bool halved;       /* in one of those the halves of an RSA version differ */
     const struct kw_version *most; /* the one with the most restraint */
@@ -47,7 +48,8 @@ static bool examine(struct lineage *l, uint32_t version, struct finding *out)
         f.present++;
         f.halved |= !agrees;
         f.lost += e->version.type == CKK_RSA && e->ours && e->public_handle == CK_INVALID_HANDLE;
-        f.due += e->version.state == KW_STATE_PENDING && e->version.purge <= lineage_today();
+        f.purging += e->version.state == KW_STATE_PENDING && e->version.purge == LINEAGE_PURGING;
+        f.pending |= e->version.state == KW_STATE_PENDING;
         if (e->version.purge == KW_CMK_UNFINISHED) {
             f.unfinished++;
         } else if (restraint(&e->version) < 0) {
@@ -86,10 +88,17 @@ static bool differs(const struct lineage *l, const struct kw_version *from, enum
     return false;
 }
 
-/* A version of which something is not in every token. An unfinished one was never used; a pending one was being purged. */
+/* A version of which something is not in every token. An unfinished one was never used; a marked one was being purged. Any other may be all that
+ * is left of a key that somebody needs: a token that lacks it can be a new one. */
 static bool repair_partial(struct lineage *l, uint32_t version, const struct finding *f)
 {
-    bool purging = f->due == f->present; /* everywhere: somebody has asked for it and confirmed it */
+    bool purging = f->purging == f->present; /* everywhere: somebody has asked for it and confirmed it */
+    if (f->pending && !purging) {
+        command_say("slot %s: version %u is to be deleted, and something of it is missing; `keyward purge %s --version %u` destroys what is left, or "
+                    "take the tokens that lack it out of `tokens =`",
+                    l->slot->name, version, l->slot->name, version);
+        return false;
+    }
     if (f->unfinished != f->present && !purging) {
         command_say("slot %s: version %u is missing in %zu of %zu tokens and cannot be copied there; take those tokens out of `tokens =`",
                     l->slot->name, version, l->slot->token_count - f->present, l->slot->token_count);
@@ -109,7 +118,7 @@ static bool repair_version(struct lineage *l, uint32_t version)
         command_say("slot %s: version %u is out of service: %s", l->slot->name, version, lineage_any(l, version)->version.problem);
         return false;
     }
-    if (f.present < l->slot->token_count || (f.lost > 0 && f.due == f.present)) {
+    if (f.present < l->slot->token_count || (f.lost > 0 && f.purging == f.present)) {
         return repair_partial(l, version, &f);
     }
     if (f.unfinished == f.present) {

@@ -57,6 +57,13 @@ for slot in one two; do
     equal "$(state $slot 1)" active "$slot: it is version 1 of a new lineage"
     holds "$slot: and wraps" wrapped $slot
 done
+# A token that never had the version does not make repair purge it for nobody.
+exits 0 'two: is rotated' keyward rotate two
+exits 0 'two: version 1 is to be deleted' keyward delete two --version 1
+sed 's/eu-2 eu-3/eu-2 eu-1/' "$KEYWARD_CONF" >"$work/fresh.conf"
+refused 'two: repair beside a fresh token, after its day' 'purge two --version 1' faketime '+31 days' keyward --config "$work/fresh.conf" repair two
+exits 0 'two: version 1 is recovered' keyward recover two --version 1
+
 exits 2 'purge without a version' keyward purge one --yes
 exits 2 'recover without a version' keyward recover one
 
