@@ -148,8 +148,8 @@ void kw_log_forked(void)
     (void)pthread_mutex_init(&lock, NULL);
 }
 
-/* Nothing in a line may move a terminal's cursor or begin a second line: C0, DEL, and C1 in UTF-8. */
-static void neutralize(char *text)
+/* C0, DEL, and C1 in UTF-8. */
+void kw_log_neutralize(char *text)
 {
     for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
         if (*c < 0x20 || *c == 0x7f) {
@@ -259,7 +259,7 @@ void kw_log(enum kw_level level, const char *format, ...)
     } else if ((size_t)len >= sizeof text) {
         memcpy(text + sizeof text - 4, "...", 4);
     }
-    neutralize(text);
+    kw_log_neutralize(text);
 
     bool written = false;
     if (which == SINK_STDERR || which == SINK_FILE) {

@@ -26,6 +26,9 @@ void kw_log_close(void);
 
 void kw_log(enum kw_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts a ? for every byte of what could move a terminal's cursor or begin a second line. */
+void kw_log_neutralize(char *text);
+
 /* In the child of a fork: makes the mutex new. No lock of libc is taken for a line (syslog(3) and gmtime_r(3) have some,
  * which hang a child that was forked while another thread held them). */
 void kw_log_forked(void);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "log.h"
 #include "survey.h"
 #include "type.h"
 
@@ -47,6 +48,15 @@ static void print_oaep(const struct survey_token *t)
     (void)puts("");
 }
 
+/* A field of CK_TOKEN_INFO, which whoever made the token has written. */
+static void print_field(const unsigned char *field, size_t len)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "%.*s", (int)len, (const char *)field);
+    kw_log_neutralize(text);
+    (void)fputs(text, stdout);
+}
+
 static void print_token(const struct survey *s, size_t i)
 {
     const struct survey_token *t = &s->tokens[i];
@@ -54,8 +64,11 @@ static void print_token(const struct survey *s, size_t i)
         (void)printf("  token %s: not reached\n", s->slot->tokens[i]->name);
         return;
     }
-    (void)printf("  token %s: %.32s, serial %.16s\n", s->slot->tokens[i]->name, (const char *)t->info.label,
-                 (const char *)t->info.serialNumber);
+    (void)printf("  token %s: ", s->slot->tokens[i]->name);
+    print_field(t->info.label, sizeof t->info.label);
+    (void)printf(", serial ");
+    print_field(t->info.serialNumber, sizeof t->info.serialNumber);
+    (void)putchar('\n');
     (void)printf("    RFC 3394 (CKM_AES_KEY_WRAP): %s\n", proof_text(&t->kw));
     (void)printf("    RFC 5649 (CKM_AES_KEY_WRAP_KWP, _PAD): %s\n", proof_text(&t->kwp));
     if (t->oaep_tried) {

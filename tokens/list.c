@@ -20,9 +20,7 @@ static int list_slots(struct command *c, json_t *array)
         } else {
             show_text(s, false);
         }
-        for (size_t k = 0; k < s->slot->token_count; k++) {
-            status = s->tokens[k].logged_in ? status : FAILED;
-        }
+        status = survey_is_whole(s) ? status : FAILED;
         for (size_t k = 0; k < s->problem_count; k++) {
             command_say("%s", s->problems[k]);
         }

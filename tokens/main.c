@@ -1,7 +1,11 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "log.h"
@@ -124,7 +128,7 @@ static int run_verb(struct command *c, int argc, char **argv)
     return USAGE;
 }
 
-int main(int argc, char **argv)
+static int start(int argc, char **argv)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
@@ -157,4 +161,35 @@ int main(int argc, char **argv)
     int count = argc - optind;
     optind = 0; /* glibc: the verb parses its own options from the start */
     return run_verb(&c, count, verb);
+}
+
+/* Standard input, output and error are never a file that is opened later, a token's for instance: one that is closed stays one that cannot be used. */
+static bool keep_descriptors(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What was printed and did not arrive is a failure. */
+static int settle(int status)
+{
+    char text[128];
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return status;
+    }
+    command_say("standard output cannot be written: %s; `keyward status` shows what was done",
+                strerror_r(errno == 0 ? EIO : errno, text, sizeof text));
+    return status == DONE ? FAILED : status;
+}
+
+int main(int argc, char **argv)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that goes away ends no verb between two steps */
+    return keep_descriptors() ? settle(start(argc, argv)) : FAILED;
 }

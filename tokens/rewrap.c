@@ -1,7 +1,6 @@
 /* keyward rewrap SLOT: envelopes in lines of text, put under the version of the slot's key that wraps now. */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,7 +214,6 @@ static bool settle(void)
 static bool run_all(struct run *run, const struct options *o)
 {
     const struct window_roles roles = {fill, work, give, renew_is_due, renew, run};
-    (void)signal(SIGPIPE, SIG_IGN); /* a reader that goes away is told as any other failure to write */
     feed_init(&run->feed, STDIN_FILENO);
     tally_start(&run->tally, run->feed.size);
     bool done = window_run(&roles, o->jobs);

@@ -71,7 +71,9 @@ static void print_detail(const struct kw_version *v)
     if (created != NULL) {
         (void)printf(" %s (%ld days old)", created, (long)lineage_today() - (long)v->created);
     }
-    if (day_text(v->purge) != NULL) {
+    if (v->purge == LINEAGE_PURGING) {
+        (void)printf(", its purge has begun");
+    } else if (day_text(v->purge) != NULL) {
         (void)printf(", can be purged from %s", day_text(v->purge));
     }
 }
@@ -96,13 +98,12 @@ void show_text(const struct survey *s, bool detail)
         (void)putchar('\n');
     }
     if (s->count == 0) {
-        (void)puts("  no key");
+        (void)puts(survey_is_whole(s) ? "  no key" : "  its versions cannot be read");
     }
 }
 
 int show_slot(struct command *c, const struct kw_config_slot *slot, bool json)
 {
-    int status = DONE;
     struct survey *s = malloc(sizeof *s);
     if (s == NULL) {
         command_say("memory is short");
@@ -117,9 +118,7 @@ int show_slot(struct command *c, const struct kw_config_slot *slot, bool json)
     } else {
         show_text(s, true);
     }
-    for (size_t i = 0; i < slot->token_count; i++) {
-        status = s->tokens[i].logged_in ? status : FAILED;
-    }
+    int status = survey_is_whole(s) ? DONE : FAILED;
     for (size_t i = 0; i < s->problem_count; i++) {
         command_say("%s", s->problems[i]);
     }

@@ -178,6 +178,7 @@ static void visit_member(struct kw_members *m, struct visit *v)
     }
     const struct kw_job job = {.op = do_visit, .arg = v, .user = true};
     struct kw_rv r = kw_members_run_on(m, v->member, &job);
+    t->read = kw_ok(r);
     struct kw_profile profile;
     kw_backing_profile(b, &profile);
     if (!kw_ok(r) && kw_capability_weakness(&profile.capability) != NULL) {
@@ -212,7 +213,7 @@ static bool judge_rows(struct survey *s)
     }
     for (size_t i = 0; i < s->count; i++) {
         for (size_t k = 0; k < s->slot->token_count; k++) {
-            if (s->tokens[k].logged_in && (s->rows[i].tokens & 1u << k) == 0) {
+            if (s->tokens[k].read && (s->rows[i].tokens & 1u << k) == 0) {
                 problem(s, "slot %s: version %u is missing on token %s, which is out of service; run `keyward repair %s`", s->slot->name,
                         s->rows[i].version.version, s->slot->tokens[k]->name, s->slot->name);
             }
@@ -257,6 +258,15 @@ static void judge_slot(struct survey *s)
             problem(s, "slot %s: token %s %s", s->slot->name, s->slot->tokens[i]->name, trouble);
         }
     }
+}
+
+bool survey_is_whole(const struct survey *s)
+{
+    size_t i = 0;
+    while (i < s->slot->token_count && s->tokens[i].read) {
+        i++;
+    }
+    return i == s->slot->token_count;
 }
 
 void survey_slot(struct command *c, const struct kw_config_slot *slot, bool probe, struct survey *out)

@@ -24,6 +24,7 @@ enum survey_origin { SURVEY_ORIGIN_NO_MATTER, SURVEY_ORIGIN_NONE, SURVEY_ORIGIN_
 struct survey_token {
     bool reached;
     bool logged_in;
+    bool read; /* its versions are known */
     CK_TOKEN_INFO info;
     struct kw_proof kw;
     struct kw_proof kwp;
@@ -47,6 +48,9 @@ struct survey {
 /* Why token i opens and makes no envelopes under the slot's RSA key, a part of a sentence with what to do; NULL: it does. It is a problem of the survey when
  * `mechanisms =` asks for envelopes. */
 const char *survey_origin_trouble(const struct survey *s, size_t i);
+
+/* Whether the versions of every token of the slot could be read. */
+bool survey_is_whole(const struct survey *s);
 
 /* Visits the slot's tokens. `probe`: also proves each version and each mechanism. */
 void survey_slot(struct command *c, const struct kw_config_slot *slot, bool probe, struct survey *out);

@@ -71,4 +71,10 @@ exits 1 'two sections that name one token' keyward check
 says 'problem: slot fabrikam: token eu-2: it is the same token as \[token eu-1\]' 'are told'
 exits 1 'the second slot sees nothing of the first' tool fabrikam -O
 
+# What somebody wrote into a token's label does not reach the terminal as it is.
+softhsm2-util --init-token --free --label $'a\e[31mb' --so-pin 12345678 --pin "$pin" >/dev/null
+serial=$(softhsm2-util --show-slots | grep -a -B 9 'Label: *a.*31mb' | sed -n 's/.*Serial number: *//p' | tail -n 1)
+good | sed "s/token=eu-2/serial=$serial/" >"$KEYWARD_CONF"
+exits 1 'a token whose label holds an escape sequence' keyward check
+says 'token eu-2: a\?\[31mb ' 'is shown without it'
 finish

@@ -47,6 +47,40 @@ equal "$(jq length "$work/json")" 2 'its JSON is still whole'
 rm -r "$work/tokens"
 mv "$work/away" "$work/tokens"
 exits 0 'with the tokens back it works' keyward list
+# shellcheck disable=SC2317 # exits calls them
+{
+full() { keyward "$@" >/dev/full; }
+closed() { keyward "$@" >&-; }
+unread() { keyward "$@" | true; return "${PIPESTATUS[0]}"; }
+}
+for output in full closed unread; do
+    exits 1 "what keyward list prints does not arrive: $output" $output list
+    says 'standard output cannot be written' "what keyward list prints does not arrive: $output: is told"
+    exits 1 "the same of JSON: $output" $output status contoso --json
+done
+# A token that answers and is not used, here for its weakness: its versions are not known, which is another thing than none.
+mkdir "$work/nss"
+certutil -N -d "sql:$work/nss" -f "$work/eu-1.pin" >/dev/null
+sed "s|/etc/keyward/|$work/|; s|/var/lib/keyward/|$work/|" "$root/tokens/profiles/nss.conf" >"$work/nss.conf"
+exits 0 'a weak token that is accepted gets a key' keyward --config "$work/nss.conf" create contoso-prod
+sed -i /^accept-weak/d "$work/nss.conf"
+exits 1 'a token whose versions cannot be read: keyward status fails' keyward --config "$work/nss.conf" status contoso-prod
+hides 'no key' 'a token whose versions cannot be read: it does not say that there is none'
+exits 1 'and so does keyward list' keyward --config "$work/nss.conf" list --json
+
+# A file that a token's module opens is not taken for standard output (descriptor 1) or error.
+mkfifo "$work/key"
+keyward wrap contoso <"$work/key" >&- 2>&- & # which waits for its input when it has opened what it opens first
+exec 9>"$work/key"
+taken=
+for _ in $(seq 40); do
+    taken="$(readlink "/proc/$!/fd/1") $(readlink "/proc/$!/fd/2")"
+    [ "$taken" != '/dev/null /dev/null' ] || break
+    sleep 0.05
+done
+exec 9>&-
+wait $!
+equal "$taken" '/dev/null /dev/null' 'a descriptor 1 or 2 that is closed is none that a file is opened as'
 exits 2 'an argument' keyward list contoso
 exits 2 'an option that there is not' keyward list --yaml
 finish
