@@ -392,6 +392,30 @@ static bool is_still(struct kw_lease *lease, const struct kw_dek_owner *owner, c
     return same;
 }
 
+struct bearers {
+    const uint8_t *name;
+    unsigned count;
+};
+
+static void count_bearer(void *data, const struct kw_dek *dek)
+{
+    struct bearers *b = data;
+    b->count += memcmp(b->name, dek->name, KW_DEK_NAME_SIZE) == 0;
+}
+
+/* A persistent data key that is not there under the caller's label and id as this process knows them: another process may have changed those, but not
+ * its name. Looks at every data key of the owner. */
+static struct kw_rv find_renamed(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, struct only *out)
+{
+    struct bearers b = {dek->name, 0};
+    bool fresh = false;
+    struct kw_rv r = kw_dek_list(lease, owner, count_bearer, &b);
+    if (kw_ok(r) && b.count > 0) {
+        *out = (struct only){kw_lease_recall(lease, dek->name, &fresh), b.count};
+    }
+    return r;
+}
+
 struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
                          CK_OBJECT_HANDLE *out)
 {
@@ -413,6 +437,9 @@ struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owne
     kw_template_bytes(&t, CKA_LABEL, tag.label, strlen(tag.label));
     kw_template_bytes(&t, CKA_ID, tag.id, tag.id_len);
     struct kw_rv r = search(lease, &t, take_only, &only);
+    if (kw_ok(r) && only.count == 0 && dek->spec.token) {
+        r = find_renamed(lease, owner, dek, &only);
+    }
     if (!kw_ok(r)) {
         return r;
     }

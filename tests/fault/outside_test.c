@@ -76,6 +76,20 @@ static int do_change(const struct outside_token *t, void *data)
     return rv == CKR_OK ? 0 : 1;
 }
 
+/* What C_SetAttributeValue of CKA_LABEL does in another process with Keyward: the caller's label is the end of the CKA_ID. */
+static int do_rename_data_key(const struct outside_token *t, void *data)
+{
+    uint8_t id[128];
+    CK_ATTRIBUTE a = {CKA_ID, id, sizeof id - 1};
+    CK_OBJECT_HANDLE key = find_key(t, data);
+    CK_RV rv = key == 0 ? CKR_KEY_HANDLE_INVALID : t->calls->C_GetAttributeValue(t->session, key, &a, 1);
+    if (rv == CKR_OK) {
+        id[a.ulValueLen++] = 'x';
+        rv = t->calls->C_SetAttributeValue(t->session, key, &a, 1);
+    }
+    return rv == CKR_OK ? 0 : 1;
+}
+
 static void change(const char *token, struct job j)
 {
     CHECK(fixture_outside(world, token, do_change, &j, sizeof j) == 0, chapter_join("another process changes the key", token));
@@ -250,6 +264,27 @@ static void one_token_gets_a_twin(void)
     teller_end();
 }
 
+static void a_data_key_gets_another_label(void)
+{
+    char label[] = "o-data/data";
+    uint8_t out[TELLER_BLOB];
+    CK_ULONG len = sizeof out;
+    CK_OBJECT_HANDLE key = 0;
+    struct form t = {0};
+    teller_begin("o-data");
+    form_bool(&t, CKA_TOKEN, true);
+    form_bytes(&t, CKA_LABEL, "orders", 6);
+    form_ulong(&t, CKA_VALUE_LEN, TELLER_VALUE);
+    form_readable(&t);
+    CHECK_RV(p11->C_GenerateKey(teller_session, caller_mechanism(CKM_AES_KEY_GEN), t.a, t.count, &key), CKR_OK, "a persistent data key");
+    CHECK(fixture_outside(world, "eu-1", do_rename_data_key, label, sizeof label) == 0, "another process gives it another label");
+    (void)scandal_arm(teller_control, &(struct scandal){.function = FAULTY_C_WrapKey, .act = FAULTY_CODE, .value = CKR_KEY_HANDLE_INVALID, .times = 1});
+    CHECK_RV(p11->C_WrapKey(teller_session, caller_mechanism(CKM_AES_KEY_WRAP), teller_cmk, key, out, &len), CKR_OK,
+             "it is found again when the token has forgotten its handle");
+    CHECK_RV(p11->C_DestroyObject(teller_session, key), CKR_OK, "and destroyed");
+    teller_end();
+}
+
 static void the_store_goes_and_comes(void)
 {
     char here[FIXTURE_PATH_MAX + 32];
@@ -315,6 +350,7 @@ static CU_TestInfo tests[] = {
     {"the only token's key is re-labelled and back", one_token_is_renamed},
     {"the only token's key is replaced", one_token_gets_another_key},
     {"the only token's key gets a twin", one_token_gets_a_twin},
+    {"a data key gets another label", a_data_key_gets_another_label},
     {"the store is moved away and back", the_store_goes_and_comes},
     {"the module dies inside the caller", the_module_dies_inside_the_caller},
     CU_TEST_INFO_NULL,
@@ -326,7 +362,7 @@ int main(void)
 #define ONE(n) {.name = n, .tokens = "eu-1", .cmk = FIXTURE_CMK_KNOWN}
     static const struct fixture_slot slots[] = {PAIR("p-other"), PAIR("p-gone"), PAIR("p-named"), PAIR("p-twin"), PAIR("p-bit"),
                                                 PAIR("p-state"), PAIR("p-late"), ONE("o-gone"),   ONE("o-named"), ONE("o-other"),
-                                                ONE("o-twin"),   ONE("o-store"), ONE("o-crash"), {0}};
+                                                ONE("o-twin"),   ONE("o-store"), ONE("o-crash"), ONE("o-data"), {0}};
     const struct fixture_settings settings = {.slots = slots, .vendor = teller_prepare()};
     return settings.vendor == NULL ? 1 : chapter_run("changes from outside", &settings, tests);
 }
