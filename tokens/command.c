@@ -3,19 +3,26 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "pin.h"
 
 void command_say(const char *format, ...)
 {
     va_list args;
+    char *sentence = NULL;
     va_start(args, format);
-    (void)fputs("keyward: ", stderr);
-    (void)vfprintf(stderr, format, args);
-    (void)fputc('\n', stderr);
+    if (vasprintf(&sentence, format, args) >= 0) {
+        kw_log_neutralize(sentence); /* names come from arguments, files and tokens */
+        (void)fprintf(stderr, "keyward: %s\n", sentence);
+        free(sentence);
+    } else {
+        (void)fputs("keyward: it failed, and memory is short to say why\n", stderr);
+    }
     va_end(args);
 }
 

@@ -43,7 +43,7 @@ verb_fn verb_unwrap;
 verb_fn verb_rewrap;
 verb_fn verb_inspect;
 
-/* Prints "keyward: " and the sentence to standard error. */
+/* Prints "keyward: " and the sentence to standard error, with a ? for each control character. */
 void command_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The configured slot of that name; says so and gives NULL when there is none. */

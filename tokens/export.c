@@ -51,6 +51,10 @@ static bool parse(int argc, char **argv, struct options *out)
             return false;
         }
     }
+    if (out->raw && out->kid != NULL) {
+        command_say("--kid %s: bare bytes have no place for it; leave --kid or --raw away", out->kid);
+        return false;
+    }
     out->key = argc - optind == 1 ? argv[optind] : NULL;
     return out->key != NULL && out->to != NULL && out->output != NULL;
 }

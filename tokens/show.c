@@ -126,12 +126,14 @@ int show_slot(struct command *c, const struct kw_config_slot *slot, bool json)
     return status;
 }
 
+enum { NUMBER_MOST = 1000000 };
+
 bool show_number(const char *name, const char *text, long least, long *out)
 {
     char *end = NULL;
     long n = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || n < least || n > 1000000) {
-        command_say("%s %s: a whole number from %ld on is needed", name, text, least);
+    if (end == text || *end != '\0' || n < least || n > NUMBER_MOST) {
+        command_say("%s %s: a whole number from %ld to %d is needed", name, text, least, NUMBER_MOST);
         return false;
     }
     *out = n;

@@ -102,6 +102,8 @@ says 'key32.byok: it exists' 'is not overwritten'
 hex key32 >key32.hex
 exits 0 'a key in hex' keyward export-blob key32.hex --to kek.pem -o hex.byok --kid "$kid"
 equal "$(jq -r .header.kid hex.byok)" "$kid" 'with a kid of its own'
+exits 2 'bare bytes with a kid' keyward export-blob key32b --to kek.pem -o none.raw --raw --kid mine
+holds 'are not written' [ ! -e none.raw ]
 exits 0 'the bare bytes' keyward export-blob key32b --to kek.pem -o key32b.raw --raw
 equal "$(stat -c %s key32b.raw)" 296 'are modulus and RFC 5649'
 openssl rand -out key20 20

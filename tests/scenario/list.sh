@@ -81,6 +81,10 @@ done
 exec 9>&-
 wait $!
 equal "$taken" '/dev/null /dev/null' 'a descriptor 1 or 2 that is closed is none that a file is opened as'
+exits 1 'a name that holds an escape sequence' keyward status $'con\e[1mtoso'
+says 'called con\?\[1mtoso;' 'is said without it'
+exits 2 'a number that is too large' keyward rotate contoso --if-older-than 1000001
+says 'from 0 to 1000000' 'is told with the largest'
 exits 2 'an argument' keyward list contoso
 exits 2 'an option that there is not' keyward list --yaml
 finish
