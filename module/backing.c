@@ -447,14 +447,15 @@ static CK_RV open_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f
 /* A session: an idle one, a new one, or one that somebody gives back within config->wait_ms. A token that gives no more has a limit of its own
  * below ours: then, too, one of those that are open is waited for, but not when the connection is over: its end waits until nobody is inside the
  * vendor. The lock is held; given up meanwhile. */
-static struct kw_rv take_session_locked(struct kw_backing *b, const struct kw_pulse *pulse, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
+static struct kw_rv take_in_turn_locked(struct kw_backing *b, struct kw_queue_place *place, const struct kw_pulse *pulse, const CK_FUNCTION_LIST *f,
+                                        CK_SESSION_HANDLE *session)
 {
-    struct timespec until = {0};
+    const struct kw_queue_wait wait = {&b->changed, &b->lock, b->config->wait_ms};
     bool full = false;
     for (;;) {
-        while (b->connected && (b->draining || (b->idle == 0 && (b->open >= b->config->sessions || (full && b->open > 0))))) {
-            until = until.tv_sec == 0 ? kw_clock_in(b->config->wait_ms) : until;
-            if (!kw_pulse_wait(pulse, &b->changed, &b->lock, &until)) {
+        while (b->connected && (b->draining || kw_queue_has_others(&b->queue, place) ||
+                                (b->idle == 0 && (b->open >= b->config->sessions || (full && b->open > 0))))) {
+            if (!kw_queue_wait(&b->queue, place, &wait, pulse)) {
                 return KW_FAIL(CKR_DEVICE_MEMORY, "every session of the backing token stays busy");
             }
         }
@@ -479,6 +480,14 @@ static struct kw_rv take_session_locked(struct kw_backing *b, const struct kw_pu
     }
     disconnect_locked(b);
     return KW_FAIL(CKR_DEVICE_ERROR, "the backing token gives no session");
+}
+
+static struct kw_rv take_session_locked(struct kw_backing *b, const struct kw_pulse *pulse, const CK_FUNCTION_LIST *f, CK_SESSION_HANDLE *session)
+{
+    struct kw_queue_place place = {0};
+    struct kw_rv r = take_in_turn_locked(b, &place, pulse, f, session);
+    kw_queue_leave(&b->queue, &place, &b->changed);
+    return r;
 }
 
 /* *epoch: the vendor's, in which it was tried. */

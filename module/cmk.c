@@ -27,6 +27,7 @@ struct kw_cmk {
     struct timespec read_at;
     struct timespec changed_at; /* when a reading last differed from the one before; zero: never */
     atomic_bool reopened; /* for having found no key at all */
+    atomic_bool confirmed; /* a reading was the same as the one before */
     size_t pin_count;
     size_t pin_room;
     struct pin *pins; /* what was proven, for the life of the process */
@@ -487,22 +488,9 @@ static void report_changes(const struct kw_cmk *c, const struct kw_lease *lease,
     }
 }
 
-static bool differs(const struct kw_snapshot *a, const struct kw_snapshot *b)
-{
-    bool same = a->count == b->count;
-    for (size_t i = 0; same && i < a->count; i++) {
-        const struct kw_cmk_entry *x = &a->entries[i];
-        const struct kw_cmk_entry *y = &b->entries[i];
-        same = x->may_wrap == y->may_wrap && x->may_unwrap == y->may_unwrap && x->full_id_len == y->full_id_len &&
-               memcmp(x->full_id, y->full_id, x->full_id_len) == 0;
-    }
-    return !same;
-}
-
 /* SoftHSM's C_FindObjects leaves a key out while another process writes it. So a reading is doubted in which a version is missing that was there
- * before, in that lineage, or that must have been there: none at all, or a gap in the numbers. The first one of all is doubted unless another one, `before`, was
- * the same. */
-static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s, const struct kw_snapshot *before)
+ * before, in that lineage, or that must have been there: none at all, or a gap in the numbers. */
+static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s)
 {
     bool doubt = s->count == 0;
     uint32_t highest = 0;
@@ -511,7 +499,7 @@ static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s, const str
     }
     pthread_mutex_lock(&c->lock);
     if (c->latest == NULL) {
-        doubt |= (s->problem == NULL && highest != s->count) || before == NULL || differs(before, s);
+        doubt |= s->problem == NULL && highest != s->count;
     }
     for (size_t i = 0; c->latest != NULL && i < c->latest->count; i++) {
         const struct kw_version *known = &c->latest->entries[i].version;
@@ -529,16 +517,13 @@ static bool is_doubtful(struct kw_cmk *c, const struct kw_snapshot *s, const str
 /* Reads until nothing is doubtful, or long enough (a quarter of a second) to believe that it is so. */
 static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct kw_snapshot **out)
 {
-    struct kw_snapshot *before = NULL;
     struct kw_rv r = read_snapshot(lease, c, out);
-    for (useconds_t i = 1; kw_ok(r) && *out != NULL && i <= DOUBT_TRIES && is_doubtful(c, *out, before); i++) {
-        kw_snapshot_put(before);
-        before = *out;
+    for (useconds_t i = 1; kw_ok(r) && *out != NULL && i <= DOUBT_TRIES && is_doubtful(c, *out); i++) {
+        kw_snapshot_put(*out);
         *out = NULL;
         (void)usleep(i * DOUBT_US);
         r = read_snapshot(lease, c, out);
     }
-    kw_snapshot_put(before);
     /* A token that was opened while others were opening it may show nothing for the whole of an epoch (HSM-FACTS rule 10): one new epoch. */
     if (kw_ok(r) && *out != NULL && (*out)->count == 0 && !atomic_exchange(&c->reopened, true)) {
         kw_snapshot_put(*out);
@@ -547,6 +532,18 @@ static struct kw_rv read_sure(struct kw_lease *lease, struct kw_cmk *c, struct k
         r = KW_FAIL(CKR_DEVICE_REMOVED, "the token shows no key of this label; it is looked at anew");
     }
     return r;
+}
+
+static bool differs(const struct kw_snapshot *a, const struct kw_snapshot *b)
+{
+    bool same = a->count == b->count;
+    for (size_t i = 0; same && i < a->count; i++) {
+        const struct kw_cmk_entry *x = &a->entries[i];
+        const struct kw_cmk_entry *y = &b->entries[i];
+        same = x->may_wrap == y->may_wrap && x->may_unwrap == y->may_unwrap && x->full_id_len == y->full_id_len &&
+               memcmp(x->full_id, y->full_id, x->full_id_len) == 0;
+    }
+    return !same;
 }
 
 bool kw_cmk_is_restless(struct kw_cmk *c)
@@ -582,6 +579,8 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
     pthread_mutex_lock(&c->lock);
     if (c->latest != NULL && differs(c->latest, s)) {
         c->changed_at = now;
+    } else if (c->latest != NULL) {
+        atomic_store(&c->confirmed, true);
     }
     carry_proofs(c->latest, s);
     report_changes(c, lease, c->latest, s);
@@ -592,6 +591,17 @@ struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, st
     pthread_mutex_unlock(&c->lock);
     *out = s;
     return KW_OK;
+}
+
+struct kw_rv kw_cmk_get_confirmed(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out)
+{
+    struct kw_rv r = kw_cmk_get(lease, c, again, out);
+    for (int i = 0; kw_ok(r) && !atomic_load(&c->confirmed) && i < DOUBT_TRIES; i++) {
+        kw_snapshot_put(*out);
+        *out = NULL;
+        r = kw_cmk_get(lease, c, true, out);
+    }
+    return r;
 }
 
 struct kw_rv kw_cmk_verify(struct kw_lease *lease, const struct kw_cmk_entry *e, bool *same)

@@ -53,6 +53,10 @@ const char *kw_cmk_label(const struct kw_cmk *c);
  * A token without any such key gives an empty snapshot. CKR_DEVICE_MEMORY for more than
  * KW_VERSIONS_MAX keys (a part is never taken for all), or the token's failure. */
 KW_MUST_USE struct kw_rv kw_cmk_get(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out);
+
+/* The same for who writes down what it reads: the lineage in an envelope, or in the name of a data key. Once since C_Initialize two readings in a row
+ * must be the same; twelve that all differ are believed. */
+KW_MUST_USE struct kw_rv kw_cmk_get_confirmed(struct kw_lease *lease, struct kw_cmk *c, bool again, struct kw_snapshot **out);
 void kw_snapshot_put(struct kw_snapshot *s);
 
 /* Whether somebody has changed the versions in the last seconds: then SoftHSM fails now and then for no reason. */

@@ -13,6 +13,7 @@
 
 #include "backing.h"
 #include "pulse.h"
+#include "queue.h"
 #include "recall.h"
 
 enum {
@@ -26,6 +27,7 @@ struct kw_backing {
     struct kw_pulse door; /* of C_GetTokenInfo */
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    struct kw_queue queue;      /* for a session */
     bool connected;
     bool exclusive;             /* somebody connects, logs in or logs out */
     bool draining;              /* a logout waits until every lease is back; no new one is given */

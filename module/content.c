@@ -26,7 +26,7 @@ static struct kw_rv sit_down(struct kw_lease *lease, struct kw_cmk *cmk, bool ag
 {
     struct kw_snapshot *s = NULL;
     *out = (struct desk){.lease = lease, .cmk = cmk};
-    struct kw_rv r = kw_cmk_get(lease, cmk, again || lease->attempt > 0, &s);
+    struct kw_rv r = kw_cmk_get_confirmed(lease, cmk, again || lease->attempt > 0, &s);
     if (kw_ok(r)) {
         r = kw_wrapper_owner(s, kw_cmk_label(cmk), &out->owner);
     }

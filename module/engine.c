@@ -182,7 +182,7 @@ static struct kw_rv run(struct kw_engine *e, size_t slot, kw_member_op *op, stru
 static struct kw_rv get_owner(struct kw_lease *lease, struct kw_cmk *cmk, const char *key, struct kw_dek_owner *owner)
 {
     struct kw_snapshot *s = NULL;
-    struct kw_rv r = kw_cmk_get(lease, cmk, false, &s);
+    struct kw_rv r = kw_cmk_get_confirmed(lease, cmk, false, &s);
     if (kw_ok(r)) {
         r = kw_wrapper_owner(s, key, owner);
     }

@@ -11,7 +11,7 @@
 #include "clock.h"
 #include "log.h"
 #include "openssl.h"
-#include "pulse.h"
+#include "queue.h"
 #include "sigpipe.h"
 
 enum { WAIT_MS = 5000, FORK_WAIT_MS = 1000, START_MS = 2000 };
@@ -37,6 +37,7 @@ struct kw_vendor {
     bool watched;        /* our exit handler stands behind the vendor's own */
     bool foreign;        /* somebody else had initialised it: not ours to finalise */
     bool stuck;          /* a restart waited in vain for a call that does not return, and it is still inside */
+    struct kw_queue queue; /* for a turn */
     long turn_ms;        /* one thread at a time is inside, and others wait so long for their turn; 0: any number */
     bool inherited;      /* this process is a fork of the one that initialised it */
     unsigned long epoch; /* counts C_Initialize */
@@ -66,6 +67,7 @@ static void be_loud(const struct kw_sigpipe *before)
 
 static void init_sync(struct kw_vendor *v)
 {
+    v->queue = (struct kw_queue){0};
     (void)pthread_mutex_init(&v->lock, NULL);
     kw_clock_cond_init(&v->changed);
 }
@@ -255,25 +257,30 @@ void kw_vendor_one_at_a_time(struct kw_vendor *v, long wait_ms)
 }
 
 /* Waits while a restart runs, and for the caller's turn; the lock is held. */
-static struct kw_rv wait_turn_locked(struct kw_vendor *v, const struct kw_pulse *pulse)
+static struct kw_rv wait_in_queue_locked(struct kw_vendor *v, struct kw_queue_place *place, const struct kw_pulse *pulse)
 {
-    struct timespec until = {0, 0};
-    if (v->turn_ms > 0) {
-        until = kw_clock_in(v->turn_ms);
-    }
+    const struct kw_queue_wait wait = {&v->changed, &v->lock, v->turn_ms};
     for (;;) {
         if (v->busy) {
             if (!wait_idle_locked(v, WAIT_MS)) {
                 return KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
             }
-        } else if (v->turn_ms > 0 && mine == 0 && v->inside > 0) {
-            if (!kw_pulse_wait(pulse, &v->changed, &v->lock, &until)) {
+        } else if (v->turn_ms > 0 && mine == 0 && (v->inside > 0 || kw_queue_has_others(&v->queue, place))) {
+            if (!kw_queue_wait(&v->queue, place, &wait, pulse)) {
                 return KW_FAIL(CKR_DEVICE_MEMORY, "the vendor's module is used by one call at a time and stays busy");
             }
         } else {
             return KW_OK;
         }
     }
+}
+
+static struct kw_rv wait_turn_locked(struct kw_vendor *v, const struct kw_pulse *pulse)
+{
+    struct kw_queue_place place = {0};
+    struct kw_rv r = wait_in_queue_locked(v, &place, pulse);
+    kw_queue_leave(&v->queue, &place, &v->changed);
+    return r;
 }
 
 struct kw_rv kw_vendor_enter(struct kw_vendor *v, const struct kw_pulse *pulse, const CK_FUNCTION_LIST **functions, unsigned long *epoch)

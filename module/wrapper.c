@@ -338,10 +338,12 @@ struct kw_rv kw_wrapper_unwrap(struct kw_lease *lease, struct kw_cmk *cmk, const
 {
     struct opening o = {.request = u, .dek = dek};
     struct kw_rv r = KW_OK;
+    const bool named = !kw_dek_in_memory(&dek->spec); /* after the lineage */
     for (int pass = 0, last = 1; pass <= last; pass++) {
         struct kw_snapshot *s = NULL;
         struct tally tally;
-        r = kw_cmk_get(lease, cmk, pass > 0 || lease->attempt > 0, &s);
+        const bool again = pass > 0 || lease->attempt > 0;
+        r = named ? kw_cmk_get_confirmed(lease, cmk, again, &s) : kw_cmk_get(lease, cmk, again, &s);
         if (!kw_ok(r)) {
             return r;
         }
