@@ -98,10 +98,50 @@ static struct kw_rv ask_pin(const char *token, struct kw_secret **out)
     return KW_OK;
 }
 
+/* The PINs that were typed and were right: each is asked for once in a command, which logs in anew to show what it has done. */
+struct typed {
+    const struct kw_config_token *token;
+    struct kw_secret *pin;
+    struct typed *next;
+};
+static struct typed *typed;
+
+static struct kw_secret *pin_of(const struct kw_config_token *token)
+{
+    const struct typed *t = typed;
+    while (t != NULL && t->token != token) {
+        t = t->next;
+    }
+    return t == NULL ? NULL : t->pin;
+}
+
+/* Takes `pin`. */
+static void keep_pin(const struct kw_config_token *token, struct kw_secret *pin)
+{
+    struct typed *t = malloc(sizeof *t);
+    if (t == NULL) {
+        kw_secret_free(pin); /* it is asked for again */
+        return;
+    }
+    *t = (struct typed){token, pin, typed};
+    typed = t;
+}
+
+void command_forget_pins(void)
+{
+    while (typed != NULL) {
+        struct typed *t = typed;
+        typed = t->next;
+        kw_secret_free(t->pin);
+        free(t);
+    }
+}
+
 bool command_login(struct kw_members *m, size_t i)
 {
     struct kw_backing *b = kw_members_backing(m, i);
     const struct kw_config_token *t = kw_backing_config(b);
+    struct kw_secret *known = pin_of(t);
     struct kw_secret *pin = NULL;
     char problem[320] = "";
     struct kw_rv r = kw_backing_reach(b, NULL);
@@ -110,13 +150,17 @@ bool command_login(struct kw_members *m, size_t i)
         command_say("%s", problem[0] != '\0' ? problem : command_reason(r));
         return false;
     }
-    if (!kw_pin_has_source(t)) {
+    if (!kw_pin_has_source(t) && known == NULL) {
         r = ask_pin(t->name, &pin);
     }
     if (kw_ok(r)) {
-        r = kw_members_login_on(m, i, pin);
+        r = kw_members_login_on(m, i, known != NULL ? known : pin);
     }
-    kw_secret_free(pin);
+    if (kw_ok(r) && pin != NULL) {
+        keep_pin(t, pin);
+    } else {
+        kw_secret_free(pin);
+    }
     if (!kw_ok(r)) {
         command_say("token %s: no login: %s (%s)", t->name, command_reason(r), kw_error_name(r.code));
     }

@@ -52,8 +52,10 @@ const struct kw_config_slot *command_slot(const struct command *c, const char *n
 /* The members of a slot, to be freed with kw_members_free. Says why not and gives NULL. */
 struct kw_members *command_members(struct command *c, const struct kw_config_slot *slot);
 
-/* Logs member i in: PIN from its source, else asked on the terminal without echo. Says why not and gives false. */
+/* Logs member i in: PIN from its source, else asked on the terminal without echo, once in a command. Says why not and gives false. */
 bool command_login(struct kw_members *m, size_t i);
+/* Frees the PINs that were typed. */
+void command_forget_pins(void);
 
 /* A fingerprint as 16 hex digits, or "-"; a lineage as 24 hex digits. Static storage. */
 const char *command_fingerprint(const struct kw_version *v);

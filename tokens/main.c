@@ -91,6 +91,7 @@ static void close_command(struct command *c)
         kw_backing_free(c->backings[i]);
     }
     free(c->backings);
+    command_forget_pins();
     kw_vendor_end_all();
     kw_openssl_end();
     kw_config_free(c->config);
