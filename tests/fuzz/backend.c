@@ -345,7 +345,7 @@ static void op_wrap(struct world *w)
         return;
     }
     const uint32_t version = 1 + (uint32_t)input_below(&w->in, 3);
-    const struct kw_wrapping wrapping = {version, {.format = (enum kw_format)input_below(&w->in, 2)}, &k->dek, NULL};
+    const struct kw_wrapping wrapping = {version, {.format = (enum kw_format)input_below(&w->in, 2)}, &k->dek, NULL, NULL};
     if (kw_scheme_blob_len(&wrapping.scheme, 0, k->dek.spec.len) == 0) {
         return;
     }
