@@ -169,6 +169,9 @@ int main(int argc, char **argv)
         return 2;
     }
     (void)setenv("ATTACK_COUNTING", ATTACK_COUNTING_PATH, 0);
+    if (o.module == KEYWARD && o.only == NULL && !scene_prepare()) {
+        return 1;
+    }
     (void)printf("id   | %-51s | bare token | %s\n", "attack", names[o.module]);
     (void)printf(
         "-----|-----------------------------------------------------|------------|---------------\n");
@@ -177,5 +180,6 @@ int main(int argc, char **argv)
             row(&o, &rows[i], &tally);
         }
     }
+    scene_put_away();
     return conclude(&o, &tally);
 }

@@ -155,6 +155,20 @@ static void initialize(struct scene *s)
     s->vendor.session = 0;
 }
 
+static struct fixture *pattern;
+
+bool scene_prepare(void)
+{
+    pattern = fixture_start(&(struct fixture_settings){.slots = through_keyward, .vendor = getenv("ATTACK_COUNTING")});
+    return pattern != NULL;
+}
+
+void scene_put_away(void)
+{
+    fixture_stop(pattern);
+    pattern = NULL;
+}
+
 void scene_start(struct scene *s, enum module module, struct report *report)
 {
     const char *counting = getenv("ATTACK_COUNTING");
@@ -163,8 +177,9 @@ void scene_start(struct scene *s, enum module module, struct report *report)
     if (module == NSS) {
         scene_need(s, setenv("ATTACK_VENDOR", ATTACK_NSS, 1) == 0, "setenv");
     }
-    s->fixture = fixture_start(
-        &(struct fixture_settings){.slots = s->direct ? direct_slots : through_keyward, .vendor = counting});
+    s->fixture = fixture_start(&(struct fixture_settings){.slots = s->direct ? direct_slots : through_keyward,
+                                                          .vendor = counting,
+                                                          .like = s->direct || pattern == NULL ? NULL : pattern->folder});
     scene_need(s, s->fixture != NULL, "the fixture cannot be built");
     if (module == NSS) {
         make_nss(s);

@@ -62,6 +62,10 @@ struct blob {
 
 /* Starts the scene in this process, or ends the process. C_Initialize is done. */
 void scene_start(struct scene *s, enum module module, struct report *report);
+
+/* Makes the tokens of which each scene of Keyward's takes a copy from now on, instead of making its own; false when that fails. */
+bool scene_prepare(void);
+void scene_put_away(void);
 void scene_stop(struct scene *s);
 
 /* C_Finalize and C_Initialize; every place has to be entered anew. */
