@@ -392,73 +392,6 @@ static bool is_still(struct kw_lease *lease, const struct kw_dek_owner *owner, c
     return same;
 }
 
-struct bearers {
-    const uint8_t *name;
-    unsigned count;
-};
-
-static void count_bearer(void *data, const struct kw_dek *dek)
-{
-    struct bearers *b = data;
-    b->count += memcmp(b->name, dek->name, KW_DEK_NAME_SIZE) == 0;
-}
-
-/* A persistent data key that is not there under the caller's label and id as this process knows them: another process may have changed those, but not
- * its name. Looks at every data key of the owner. */
-static struct kw_rv find_renamed(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, struct only *out)
-{
-    struct bearers b = {dek->name, 0};
-    bool fresh = false;
-    struct kw_rv r = kw_dek_list(lease, owner, count_bearer, &b);
-    if (kw_ok(r) && b.count > 0) {
-        *out = (struct only){kw_lease_recall(lease, dek->name, &fresh), b.count};
-    }
-    return r;
-}
-
-struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
-                         CK_OBJECT_HANDLE *out)
-{
-    if (dek->spec.nameless) {
-        *out = lease->nameless;
-        return KW_OK;
-    }
-    bool fresh = false;
-    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name, &fresh);
-    if (handle != CK_INVALID_HANDLE && is_still(lease, owner, dek, handle, fresh)) {
-        *out = handle;
-        return KW_OK;
-    }
-    struct only only = {CK_INVALID_HANDLE, 0};
-    struct kw_template t = {0};
-    struct tag tag;
-    make_tag(owner, dek, &tag);
-    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
-    kw_template_bytes(&t, CKA_LABEL, tag.label, strlen(tag.label));
-    kw_template_bytes(&t, CKA_ID, tag.id, tag.id_len);
-    struct kw_rv r = search(lease, &t, take_only, &only);
-    if (kw_ok(r) && only.count == 0 && dek->spec.token) {
-        r = find_renamed(lease, owner, dek, &only);
-    }
-    if (!kw_ok(r)) {
-        return r;
-    }
-    kw_lease_remember(lease, dek->name, only.count == 1 ? only.handle : CK_INVALID_HANDLE);
-    if (only.count > 1) {
-        kw_log(KW_LOG_ERROR, "token %s: two keys %s/data have one CKA_ID; neither is used: destroy the copy with the vendor's tool",
-               kw_backing_config(lease->backing)->name, owner->label);
-    }
-    r = only.count == 0 ? kw_lease_confirm(lease) : KW_OK;
-    if (!kw_ok(r)) {
-        return r;
-    }
-    if (only.count != 1) {
-        return KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "the data key is not in the token any more");
-    }
-    *out = only.handle;
-    return KW_OK;
-}
-
 /* Vendors do not answer other calls of a session reliably while a search is open in it, so the handles are collected first. */
 enum { LIST_MAX = 65536 };
 
@@ -523,7 +456,10 @@ static struct kw_rv describe(struct kw_lease *lease, const struct kw_dek_owner *
     return r;
 }
 
-struct kw_rv kw_dek_list(struct kw_lease *lease, const struct kw_dek_owner *owner, kw_dek_each *each, void *data)
+/* Calls `each` for every persistent data key of the owner; borrowed for the call. */
+typedef void listed_fn(void *data, CK_OBJECT_HANDLE handle, const struct kw_dek *dek);
+
+static struct kw_rv list(struct kw_lease *lease, const struct kw_dek_owner *owner, listed_fn *each, void *data)
 {
     struct collection c = {0};
     struct kw_template t = {0};
@@ -542,11 +478,95 @@ struct kw_rv kw_dek_list(struct kw_lease *lease, const struct kw_dek_owner *owne
         r = describe(lease, owner, c.handles[i], &dek, &mine);
         if (kw_ok(r) && mine) {
             kw_lease_remember(lease, dek.name, c.handles[i]);
-            each(data, &dek);
+            each(data, c.handles[i], &dek);
         }
     }
     free(c.handles);
     return r;
+}
+
+struct listener {
+    kw_dek_each *each;
+    void *data;
+};
+
+static void tell(void *data, CK_OBJECT_HANDLE handle, const struct kw_dek *dek)
+{
+    const struct listener *l = data;
+    (void)handle;
+    l->each(l->data, dek);
+}
+
+struct kw_rv kw_dek_list(struct kw_lease *lease, const struct kw_dek_owner *owner, kw_dek_each *each, void *data)
+{
+    struct listener l = {each, data};
+    return list(lease, owner, tell, &l);
+}
+
+struct bearers {
+    const uint8_t *name;
+    struct only only;
+};
+
+static void take_bearer(void *data, CK_OBJECT_HANDLE handle, const struct kw_dek *dek)
+{
+    struct bearers *b = data;
+    if (memcmp(b->name, dek->name, KW_DEK_NAME_SIZE) == 0) {
+        (void)take_only(&b->only, &handle, 1);
+    }
+}
+
+/* A persistent data key that is not there under the caller's label and id as this process knows them: another process may have changed those, but not
+ * its name. Looks at every data key of the owner. */
+static struct kw_rv find_renamed(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, struct only *out)
+{
+    struct bearers b = {dek->name, {CK_INVALID_HANDLE, 0}};
+    struct kw_rv r = list(lease, owner, take_bearer, &b);
+    *out = b.only;
+    return r;
+}
+
+struct kw_rv kw_dek_find(struct kw_lease *lease, const struct kw_dek_owner *owner, const struct kw_dek *dek, bool again,
+                         CK_OBJECT_HANDLE *out)
+{
+    if (dek->spec.nameless) {
+        *out = lease->nameless;
+        return KW_OK;
+    }
+    bool fresh = false;
+    CK_OBJECT_HANDLE handle = again ? CK_INVALID_HANDLE : kw_lease_recall(lease, dek->name, &fresh);
+    if (handle != CK_INVALID_HANDLE && is_still(lease, owner, dek, handle, fresh)) {
+        *out = handle;
+        return KW_OK;
+    }
+    struct only only = {CK_INVALID_HANDLE, 0};
+    struct kw_template t = {0};
+    struct tag tag;
+    make_tag(owner, dek, &tag);
+    kw_template_ulong(&t, CKA_CLASS, CKO_SECRET_KEY);
+    kw_template_bytes(&t, CKA_LABEL, tag.label, strlen(tag.label));
+    kw_template_bytes(&t, CKA_ID, tag.id, tag.id_len);
+    struct kw_rv r = search(lease, &t, take_only, &only);
+    if (kw_ok(r) && only.count == 0 && dek->spec.token) {
+        r = find_renamed(lease, owner, dek, &only);
+    }
+    if (!kw_ok(r)) {
+        return r;
+    }
+    kw_lease_remember(lease, dek->name, only.count == 1 ? only.handle : CK_INVALID_HANDLE);
+    if (only.count > 1) {
+        kw_log(KW_LOG_ERROR, "token %s: two keys %s/data have one CKA_ID; neither is used: destroy the copy with the vendor's tool",
+               kw_backing_config(lease->backing)->name, owner->label);
+    }
+    r = only.count == 0 ? kw_lease_confirm(lease) : KW_OK;
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (only.count != 1) {
+        return KW_FAIL(CKR_OBJECT_HANDLE_INVALID, "the data key is not in the token any more");
+    }
+    *out = only.handle;
+    return KW_OK;
 }
 
 struct kw_rv kw_dek_rename(struct kw_lease *lease, const struct kw_dek_owner *owner, CK_OBJECT_HANDLE handle,
