@@ -62,6 +62,16 @@ static CK_RV answer(const char *name, struct kw_rv r)
         kw_session_leave(s);                       \
     }                                              \
     return answer(#name, r);
+#define KW_GATE_LOCKED(name, call)                        \
+    struct kw_session *s = NULL;                          \
+    kw_face_lock();                                       \
+    struct kw_rv r = kw_session_enter_locked(session, &s); \
+    if (kw_ok(r)) {                                       \
+        r = call;                                         \
+        kw_session_leave_locked(s);                       \
+    }                                                     \
+    kw_face_unlock();                                     \
+    return answer(#name, r);
 #define KW_GATE_REFUSED(name, call) KW_GATE_SESSION(name, KW_REFUSED)
 #define KW_GATE_REFUSED_SLOT(name, call) KW_GATE_LIBRARY(name, KW_REFUSED)
 #define KW_GATE_PARALLEL(name, call) KW_GATE_SESSION(name, KW_NOT_PARALLEL)

@@ -1,5 +1,6 @@
 #include "object.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,11 +59,10 @@ static struct kw_object *find_locked(const struct kw_session *s, CK_OBJECT_HANDL
     return o;
 }
 
-/* A counted copy of what the object is. The lock is held. */
-static void view_locked(struct kw_object *o, struct kw_object_view *view)
+/* A copy of what the object is. The lock is held. */
+static void copy_locked(const struct kw_object *o, struct kw_object_view *view)
 {
-    o->references++;
-    view->object = o;
+    view->object = NULL;
     view->kind = o->kind;
     view->class = o->class;
     view->was_active = o->was_active;
@@ -73,14 +73,24 @@ static void view_locked(struct kw_object *o, struct kw_object_view *view)
     }
 }
 
+/* The same, counted. The lock is held. */
+static void view_locked(struct kw_object *o, struct kw_object_view *view)
+{
+    copy_locked(o, view);
+    o->references++;
+    view->object = o;
+}
+
 struct kw_rv kw_object_lookup(const struct kw_session *s, CK_OBJECT_HANDLE handle, struct kw_object_view *view)
 {
     struct kw_rv r;
     view->object = NULL;
     kw_face_lock();
     struct kw_object *o = find_locked(s, handle, &r);
-    if (o != NULL) {
+    if (o != NULL && o->kind == KW_OBJECT_DEK && o->dek.value != NULL) {
         view_locked(o, view);
+    } else if (o != NULL) {
+        copy_locked(o, view); /* whole without the object: there is nothing to put */
     }
     kw_face_unlock();
     return r;
@@ -187,7 +197,12 @@ struct kw_rv kw_object_adopt(struct kw_session *s, struct kw_dek *dek, CK_OBJECT
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     struct kw_object *o = malloc(sizeof *o);
     if (o != NULL) {
-        *o = (struct kw_object){.kind = KW_OBJECT_DEK, .class = CKO_SECRET_KEY, .slot = s->slot, .owner = dek->spec.token ? NULL : s, .dek = *dek};
+        memset(o, 0, offsetof(struct kw_object, dek));
+        o->kind = KW_OBJECT_DEK;
+        o->class = CKO_SECRET_KEY;
+        o->slot = s->slot;
+        o->owner = dek->spec.token ? NULL : s;
+        o->dek = *dek;
         kw_face_lock();
         r = adopt_locked(s, &o, &handle);
         kw_face_unlock();
@@ -284,56 +299,51 @@ static struct kw_object *end_handle_locked(struct kw_object *o)
     return drop_locked(o);
 }
 
-/* Destroys a claimed object of the token home in the token. Gone there: gone here as well; else it is as it was. */
-static struct kw_rv destroy_in_token(const struct kw_session *s, struct kw_object_view *o)
+/* Destroys a claimed object of the token home in the token. Gone there: gone here as well; else it is as it was. The lock is held; given up
+ * meanwhile. */
+static struct kw_rv destroy_in_token_locked(const struct kw_session *s, struct kw_object *o)
 {
-    struct kw_rv r = kw_engine_destroy(kw_library()->engine, s->slot->index, &o->dek);
+    struct kw_object_view view;
+    view_locked(o, &view);
+    kw_face_unlock();
+    struct kw_rv r = kw_engine_destroy(kw_library()->engine, s->slot->index, &view.dek);
     bool destroyed = kw_ok(r) || r.code == CKR_OBJECT_HANDLE_INVALID;
     kw_face_lock();
-    o->object->dying = destroyed;
+    o->dying = destroyed;
     if (destroyed) {
-        (void)end_handle_locked(o->object); /* not the last reference: the view has one */
+        (void)end_handle_locked(o); /* not the last reference: the view has one */
     }
-    struct kw_object *last = drop_locked(o->object);
-    kw_face_unlock();
-    object_free(last);
-    o->object = NULL;
+    object_free(drop_locked(o));
     return r;
 }
 
-struct kw_rv kw_object_destroy(struct kw_session *s, CK_OBJECT_HANDLE handle)
+struct kw_rv kw_object_destroy_locked(struct kw_session *s, CK_OBJECT_HANDLE handle)
 {
-    struct kw_object_view view = {0};
-    struct kw_object *last = NULL;
     struct kw_rv r;
-    bool in_token = false;
-    kw_face_lock();
     struct kw_object *o = find_locked(s, handle, &r);
     if (o != NULL) {
         r = claim_locked(s, o);
-        in_token = kw_ok(r) && o->dek.value == NULL;
-        if (in_token) {
-            view_locked(o, &view);
-        } else if (kw_ok(r)) {
-            last = end_handle_locked(o);
-        }
     }
-    kw_face_unlock();
-    object_free(last);
-    return in_token ? destroy_in_token(s, &view) : r;
+    if (!kw_ok(r)) {
+        return r;
+    }
+    if (o->dek.value == NULL) {
+        return destroy_in_token_locked(s, o);
+    }
+    object_free(end_handle_locked(o));
+    return KW_OK;
 }
 
-struct kw_rv kw_object_size(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size)
+struct kw_rv kw_object_size_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size)
 {
-    struct kw_object_view o = {0};
+    struct kw_rv r;
     if (size == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the size");
     }
-    struct kw_rv r = kw_object_lookup(s, handle, &o);
-    if (kw_ok(r)) {
-        *size = o.kind == KW_OBJECT_CMK ? o.version.bits / 8 : o.dek.spec.len;
+    const struct kw_object *o = find_locked(s, handle, &r);
+    if (o != NULL) {
+        *size = o->kind == KW_OBJECT_CMK ? o->version.bits / 8 : o->dek.spec.len;
     }
-    kw_object_put(&o);
     return r;
 }
 
@@ -432,43 +442,35 @@ static CK_RV give_all_locked(const struct kw_object *o, const struct kw_secret *
     return worst;
 }
 
-/* kw_object_get with a value that is in the token. Puts the view. */
-static struct kw_rv get_fetched(const struct kw_session *s, struct kw_object_view *o, CK_ATTRIBUTE *template, CK_ULONG count, CK_RV *worst)
+/* kw_object_get_locked of a value that is in the token. The lock is held; given up meanwhile. */
+static struct kw_rv get_fetched_locked(const struct kw_session *s, struct kw_object *o, CK_ATTRIBUTE *template, CK_ULONG count, CK_RV *worst)
 {
+    struct kw_object_view view;
     struct kw_secret *value = NULL;
-    struct kw_rv r = kw_engine_value(kw_library()->engine, s->slot->index, &o->dek, &value);
+    view_locked(o, &view);
+    kw_face_unlock();
+    struct kw_rv r = kw_engine_value(kw_library()->engine, s->slot->index, &view.dek, &value);
+    kw_face_lock();
     if (kw_ok(r)) {
-        kw_face_lock();
-        *worst = give_all_locked(o->object, value, template, count);
-        kw_face_unlock();
+        *worst = give_all_locked(o, value, template, count);
     }
     kw_secret_free(value);
-    kw_object_put(o);
+    object_free(drop_locked(o));
     return r;
 }
 
-struct kw_rv kw_object_get(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count)
+struct kw_rv kw_object_get_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count)
 {
-    struct kw_object_view view = {0};
     CK_RV worst = CKR_OK;
-    bool fetch = false;
     struct kw_rv r = kw_attrs_check(template, count);
     if (!kw_ok(r)) {
         return r;
     }
-    kw_face_lock();
     struct kw_object *o = find_locked(s, handle, &r);
-    if (o != NULL) {
-        fetch = is_fetched(o, template, count);
-        if (fetch) {
-            view_locked(o, &view);
-        } else {
-            worst = give_all_locked(o, NULL, template, count);
-        }
-    }
-    kw_face_unlock();
-    if (fetch) {
-        r = get_fetched(s, &view, template, count, &worst);
+    if (o != NULL && is_fetched(o, template, count)) {
+        r = get_fetched_locked(s, o, template, count, &worst);
+    } else if (o != NULL) {
+        worst = give_all_locked(o, NULL, template, count);
     }
     if (kw_ok(r) && worst != CKR_OK) {
         r = KW_FAIL(worst, "not every attribute of the template could be given");

@@ -38,13 +38,15 @@ KW_MUST_USE struct kw_rv kw_object_create(struct kw_session *s, const CK_ATTRIBU
                                           CK_OBJECT_HANDLE *out);
 KW_MUST_USE struct kw_rv kw_object_generate(struct kw_session *s, const CK_MECHANISM *mechanism, const CK_ATTRIBUTE *template,
                                             CK_ULONG count, CK_OBJECT_HANDLE *out);
-KW_MUST_USE struct kw_rv kw_object_destroy(struct kw_session *s, CK_OBJECT_HANDLE handle);
-KW_MUST_USE struct kw_rv kw_object_size(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size);
-KW_MUST_USE struct kw_rv kw_object_get(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count);
 KW_MUST_USE struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const CK_ATTRIBUTE *template,
                                        CK_ULONG count);
 
-/* What an object was when it was looked up, and the reference that keeps its value. */
+/* The face's lock is held, and given up while the backing token is asked: for what is in its home. */
+KW_MUST_USE struct kw_rv kw_object_destroy_locked(struct kw_session *s, CK_OBJECT_HANDLE handle);
+KW_MUST_USE struct kw_rv kw_object_size_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size);
+KW_MUST_USE struct kw_rv kw_object_get_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count);
+
+/* What an object was when it was looked up, and the reference that keeps its value, if it has one here. */
 struct kw_object_view {
     struct kw_object *object; /* NULL: nothing to put */
     enum kw_object_kind kind;

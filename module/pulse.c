@@ -26,7 +26,9 @@ void kw_pulse_end(struct kw_pulse *p)
 
 void kw_pulse_beat(struct kw_pulse *p)
 {
-    atomic_store_explicit(&p->since, now(), memory_order_relaxed);
+    if (atomic_load_explicit(&p->inside, memory_order_relaxed) > 0) { /* else the next to come sets it */
+        atomic_store_explicit(&p->since, now(), memory_order_relaxed);
+    }
     atomic_store_explicit(&p->tried, 0, memory_order_relaxed);
 }
 

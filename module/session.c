@@ -31,9 +31,8 @@ static struct kw_rv get_locked(CK_SESSION_HANDLE handle, struct kw_session **out
     return KW_OK;
 }
 
-struct kw_rv kw_session_enter(CK_SESSION_HANDLE handle, struct kw_session **out)
+struct kw_rv kw_session_enter_locked(CK_SESSION_HANDLE handle, struct kw_session **out)
 {
-    kw_face_lock();
     struct kw_rv r = kw_library_enter_locked();
     if (kw_ok(r)) {
         r = get_locked(handle, out);
@@ -41,6 +40,13 @@ struct kw_rv kw_session_enter(CK_SESSION_HANDLE handle, struct kw_session **out)
             kw_library_leave_locked();
         }
     }
+    return r;
+}
+
+struct kw_rv kw_session_enter(CK_SESSION_HANDLE handle, struct kw_session **out)
+{
+    kw_face_lock();
+    struct kw_rv r = kw_session_enter_locked(handle, out);
     kw_face_unlock();
     return r;
 }
@@ -53,11 +59,16 @@ static void put_locked(struct kw_session *s)
     }
 }
 
+void kw_session_leave_locked(struct kw_session *s)
+{
+    put_locked(s);
+    kw_library_leave_locked();
+}
+
 void kw_session_leave(struct kw_session *s)
 {
     kw_face_lock();
-    put_locked(s);
-    kw_library_leave_locked();
+    kw_session_leave_locked(s);
     kw_face_unlock();
 }
 

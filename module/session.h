@@ -42,6 +42,9 @@ struct kw_out {
  * CKR_SESSION_HANDLE_INVALID. */
 KW_MUST_USE struct kw_rv kw_session_enter(CK_SESSION_HANDLE handle, struct kw_session **out);
 void kw_session_leave(struct kw_session *s);
+/* The same with the face's lock held. */
+KW_MUST_USE struct kw_rv kw_session_enter_locked(CK_SESSION_HANDLE handle, struct kw_session **out);
+void kw_session_leave_locked(struct kw_session *s);
 
 KW_MUST_USE struct kw_rv kw_session_open(CK_SLOT_ID slot, CK_FLAGS flags, CK_SESSION_HANDLE *out);
 KW_MUST_USE struct kw_rv kw_session_close(struct kw_session *s);

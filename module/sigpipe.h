@@ -4,6 +4,10 @@
  * Some vendors' modules write to a socket whose peer may be gone (p11-kit's client, caml-crush), and a log may go to a closed pipe. Between hold
  * and release SIGPIPE is blocked in the calling thread; one that came meanwhile is taken away, one that was pending before stays pending, and
  * so does the mask. The application's disposition is never touched. No locks; pairs nest. (HSM-FACTS rule 11.)
+ *
+ * Where the application ignores SIGPIPE, as servers do, nothing is held: that is found out with one system call, and holding takes three. It is
+ * asked each time, so it may change its mind between calls; once it did not ignore it, it is not asked again. (What of a signal that is both
+ * ignored and blocked: POSIX, sigaction, leaves it open whether it stays pending.)
  */
 #ifndef KW_SIGPIPE_H
 #define KW_SIGPIPE_H
@@ -12,6 +16,7 @@
 #include <stdbool.h>
 
 struct kw_sigpipe {
+    bool held;     /* else the application ignores it, and the rest means nothing */
     sigset_t mask; /* of the thread, before */
     bool pending;  /* one was pending before, because the application has blocked it */
 };

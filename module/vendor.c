@@ -48,9 +48,13 @@ static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kw_vendor *registry;
 static _Atomic bool no_threads;
 static _Atomic(void (*)(void)) exit_hook;
-static _Thread_local bool loading; /* this thread is in dlopen, and has the registry's lock */
-static _Thread_local unsigned mine; /* how often this thread is inside some vendor */
-static _Thread_local struct kw_sigpipe pipe_before; /* of this thread, while it is inside */
+
+/* Of this thread; in one place, because finding such a place is a call. */
+static _Thread_local struct {
+    bool loading;                  /* it is in dlopen, and has the registry's lock */
+    unsigned inside;               /* how often it is inside some vendor */
+    struct kw_sigpipe pipe_before; /* while it is inside */
+} mine;
 
 /* Around the vendor's code: the SIGPIPE that it may raise and the errors that it may leave are not for the application. */
 static void be_quiet(struct kw_sigpipe *before)
@@ -88,9 +92,9 @@ static struct kw_rv load_locked(const char *path, const char *init, struct kw_ve
     if (v == NULL || (v->path = strdup(path)) == NULL || (init != NULL && (v->init = strdup(init)) == NULL)) {
         goto done;
     }
-    loading = true;
+    mine.loading = true;
     v->functions = p11_kit_module_load(path, P11_KIT_MODULE_UNMANAGED | P11_KIT_MODULE_CRITICAL);
-    loading = false;
+    mine.loading = false;
     if (v->functions == NULL) {
         const char *why = p11_kit_message();
         kw_log(KW_LOG_ERROR, "the PKCS#11 module %s cannot be loaded (%s); check module-path in keyward.conf", path,
@@ -191,7 +195,7 @@ void kw_vendor_on_exit(void (*hook)(void))
 
 bool kw_vendor_is_inside(void)
 {
-    return mine > 0;
+    return mine.inside > 0;
 }
 
 /* Called with the lock held and busy false; gives it up while the vendor's code runs. */
@@ -201,9 +205,9 @@ static struct kw_rv start_locked(struct kw_vendor *v)
     bool foreign = v->foreign;
     v->busy = true;
     pthread_mutex_unlock(&v->lock);
-    mine++;
+    mine.inside++;
     CK_RV rv = call_initialize(v, inherited, &foreign);
-    mine--;
+    mine.inside--;
     pthread_mutex_lock(&v->lock);
     v->busy = false;
     v->inherited = false;
@@ -265,7 +269,7 @@ static struct kw_rv wait_in_queue_locked(struct kw_vendor *v, struct kw_queue_pl
             if (!wait_idle_locked(v, WAIT_MS)) {
                 return KW_FAIL(CKR_DEVICE_ERROR, "the vendor's module is being restarted and does not come back");
             }
-        } else if (v->turn_ms > 0 && mine == 0 && (v->inside > 0 || kw_queue_has_others(&v->queue, place))) {
+        } else if (v->turn_ms > 0 && mine.inside == 0 && (v->inside > 0 || kw_queue_has_others(&v->queue, place))) {
             if (!kw_queue_wait(&v->queue, place, &wait, pulse)) {
                 return KW_FAIL(CKR_DEVICE_MEMORY, "the vendor's module is used by one call at a time and stays busy");
             }
@@ -285,9 +289,9 @@ static struct kw_rv wait_turn_locked(struct kw_vendor *v, const struct kw_pulse 
 
 struct kw_rv kw_vendor_enter(struct kw_vendor *v, const struct kw_pulse *pulse, const CK_FUNCTION_LIST **functions, unsigned long *epoch)
 {
-    bool first = mine == 0;
+    bool first = mine.inside == 0;
     if (first) {
-        be_quiet(&pipe_before);
+        be_quiet(&mine.pipe_before);
     }
     pthread_mutex_lock(&v->lock);
     struct kw_rv r = wait_turn_locked(v, pulse);
@@ -296,13 +300,13 @@ struct kw_rv kw_vendor_enter(struct kw_vendor *v, const struct kw_pulse *pulse, 
     }
     if (kw_ok(r)) {
         v->inside++;
-        mine++;
+        mine.inside++;
         *functions = v->functions;
         *epoch = v->epoch;
     }
     pthread_mutex_unlock(&v->lock);
     if (first && !kw_ok(r)) {
-        be_loud(&pipe_before);
+        be_loud(&mine.pipe_before);
     }
     return r;
 }
@@ -311,14 +315,14 @@ void kw_vendor_leave(struct kw_vendor *v)
 {
     pthread_mutex_lock(&v->lock);
     v->inside--;
-    mine--;
+    mine.inside--;
     v->stuck = v->stuck && v->inside > 0;
     if (v->inside == 0 && (v->busy || v->turn_ms > 0)) {
         pthread_cond_broadcast(&v->changed);
     }
     pthread_mutex_unlock(&v->lock);
-    if (mine == 0) {
-        be_loud(&pipe_before);
+    if (mine.inside == 0) {
+        be_loud(&mine.pipe_before);
     }
 }
 
@@ -339,9 +343,9 @@ struct kw_rv kw_vendor_end_epoch(struct kw_vendor *v, unsigned long epoch)
             pthread_mutex_unlock(&v->lock);
             struct kw_sigpipe pipe;
             be_quiet(&pipe);
-            mine++;
+            mine.inside++;
             (void)v->functions->C_Finalize(NULL);
-            mine--;
+            mine.inside--;
             be_loud(&pipe);
             pthread_mutex_lock(&v->lock);
         }
@@ -411,14 +415,14 @@ void kw_vendor_allow_threads(bool allow)
 
 void kw_vendor_fork_prepare(void)
 {
-    if (loading) { /* a module that forks while it is loaded: who has the lock cannot wait for it */
+    if (mine.loading) { /* a module that forks while it is loaded: who has the lock cannot wait for it */
         return;
     }
     pthread_mutex_lock(&registry_lock);
     for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
         const struct timespec until = kw_clock_in(FORK_WAIT_MS);
         pthread_mutex_lock(&v->lock);
-        if (mine == 0 && wait_idle_locked(v, FORK_WAIT_MS)) {
+        if (mine.inside == 0 && wait_idle_locked(v, FORK_WAIT_MS)) {
             v->busy = true;
             (void)wait_empty_locked(v, -kw_clock_since(&until));
             v->busy = false;
@@ -429,7 +433,7 @@ void kw_vendor_fork_prepare(void)
 
 void kw_vendor_fork_parent(void)
 {
-    if (loading) {
+    if (mine.loading) {
         return;
     }
     for (struct kw_vendor *v = registry; v != NULL; v = v->next) {
@@ -449,6 +453,6 @@ void kw_vendor_fork_child(void)
         v->stuck = false;
         v->inside = 0;
     }
-    mine = 0;
-    loading = false;
+    mine.inside = 0;
+    mine.loading = false;
 }
