@@ -6,7 +6,7 @@ make_token eu-1
     token_section eu-1
     printf '[slot contoso]\ntokens = eu-1\n[slot fabrikam]\ntokens = eu-1\n'
 } >"$KEYWARD_CONF"
-broker=$build/tests/broker
+broker=$(watched "$build/tests/broker")
 uri="pkcs11:token=contoso?module-path=$module"
 exits 1 'without a master key it fails' "$broker" "$uri" "$work/none.db"
 exits 0 'the master key is made' keyward create contoso

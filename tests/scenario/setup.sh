@@ -10,7 +10,6 @@ module=$build/module/keyward-pkcs11.so
 vendor=/usr/lib/softhsm/libsofthsm2.so
 work=$(mktemp -d "${TMPDIR:-/tmp}/scenario.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
-PATH=$build/tokens:$PATH
 export SOFTHSM2_CONF=$work/softhsm2.conf KEYWARD_CONF=$work/keyward.conf LC_ALL=C
 umask 077
 mkdir "$work/tokens"
@@ -24,6 +23,23 @@ END
 pin=24681357
 tests=0
 failures=0
+
+# watched PROGRAM: where the program is to be started from. With KW_VALGRIND it runs under valgrind, and `finish` tells what was found.
+watched() {
+    if [ -z "${KW_VALGRIND-}" ]; then
+        echo "$1"
+        return
+    fi
+    mkdir -p "$work/valgrind/found"
+    # shellcheck disable=SC2016 # for the script
+    printf '#!/bin/sh\nexec valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+        --num-callers=20 --suppressions=%s --log-file=%s/found/%%p %s "$@"\n' \
+        "$root/tests/valgrind.supp" "$work/valgrind" "$1" >"$work/valgrind/${1##*/}"
+    chmod 700 "$work/valgrind/${1##*/}"
+    echo "$work/valgrind/${1##*/}"
+}
+PATH=$(dirname "$(watched "$build/tokens/keyward")"):$PATH
+PATH=$(dirname "$(watched "$(command -v pkcs11-tool)")"):$PATH
 
 # make_token NAME: a SoftHSM token with that label and the PIN $pin, and the PIN file $work/NAME.pin.
 make_token() {
@@ -40,7 +56,7 @@ token_section() {
 premade_keys() {
     mkdir "$work/premade"
     # shellcheck disable=SC2016 # for the script
-    printf '#!/bin/sh\nLD_PRELOAD=%s${LD_PRELOAD:+:$LD_PRELOAD} exec %s "$@"\n' "$build/tests/fixture/premade.so" "$build/tokens/keyward" >"$work/premade/keyward"
+    printf '#!/bin/sh\nLD_PRELOAD=%s${LD_PRELOAD:+:$LD_PRELOAD} exec %s "$@"\n' "$build/tests/fixture/premade.so" "$(command -v keyward)" >"$work/premade/keyward"
     chmod 700 "$work/premade/keyward"
     PATH=$work/premade:$PATH
     export KW_PREMADE=$work/tokens/premade
@@ -153,6 +169,10 @@ equal() {
 
 # finish: the plan, and the status of the scenario.
 finish() {
+    if [ -n "${KW_VALGRIND-}" ]; then
+        find "$work/valgrind/found" -type f -size +0 -exec cat {} + >"$work/output"
+        holds 'valgrind has found nothing' [ ! -s "$work/output" ]
+    fi
     echo "1..$tests"
     [ $failures -eq 0 ] && [ $tests -gt 0 ]
     exit
