@@ -224,18 +224,16 @@ struct kw_rv kw_object_adopt(struct kw_session *s, struct kw_dek *dek, CK_OBJECT
 static struct kw_rv make(struct kw_session *s, struct kw_dek_request *request, CK_OBJECT_HANDLE *out)
 {
     struct kw_dek dek = {.spec = request->spec};
-    struct kw_rv r = KW_OK;
-    if (request->spec.token && !s->rw) {
-        r = KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");
-    }
-    if (kw_ok(r)) {
-        r = kw_session_require_login(s);
-    }
+    struct kw_rv r = kw_session_begin_making(s, dek.spec.token);
     if (kw_ok(r)) {
         r = kw_engine_make(kw_library()->engine, s->slot->index, request->value, &dek);
+        if (kw_ok(r)) {
+            r = kw_object_adopt(s, &dek, out);
+        }
+        kw_session_end_making(s, dek.spec.token);
     }
     kw_dek_request_clear(request);
-    return kw_ok(r) ? kw_object_adopt(s, &dek, out) : r;
+    return r;
 }
 
 struct kw_rv kw_object_create(struct kw_session *s, const CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *out)

@@ -17,7 +17,8 @@ enum {
     SESSIONS_MOST = 65536, /* of a slot */
     RANDOM_MOST = KW_SECRET_MAX,
     RANDOM_STEP = 64 * 1024,
-    BUSY_WAIT_MS = 10000
+    BUSY_WAIT_MS = 10000,
+    MAKERS_WAIT_MS = 5000
 };
 
 static struct kw_rv get_locked(CK_SESSION_HANDLE handle, struct kw_session **out)
@@ -81,12 +82,27 @@ void kw_session_end_find_locked(struct kw_session *s)
     s->finding = false;
 }
 
-struct kw_rv kw_session_require_login(const struct kw_session *s)
+struct kw_rv kw_session_begin_making(struct kw_session *s, bool persistent)
 {
+    if (persistent && !s->rw) {
+        return KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");
+    }
     kw_face_lock();
     bool in = s->slot->logged_in;
+    s->slot->makers += in && persistent;
     kw_face_unlock();
     return in ? KW_OK : KW_FAIL(CKR_USER_NOT_LOGGED_IN, "nothing is served before C_Login");
+}
+
+void kw_session_end_making(struct kw_session *s, bool persistent)
+{
+    if (persistent) {
+        kw_face_lock();
+        if (--s->slot->makers == 0) {
+            kw_face_changed();
+        }
+        kw_face_unlock();
+    }
 }
 
 /* Makes the caller the only one that changes the slot's login. The lock is held, and given up while waiting. */
@@ -173,6 +189,9 @@ static void log_out_locked(struct kw_slot *slot)
     }
     slot->logged_in = false;
     kw_object_detach_all_locked(slot, &gone);
+    const struct timespec until = kw_clock_in(MAKERS_WAIT_MS);
+    while (slot->makers > 0 && kw_face_wait(&until)) {
+    }
     kw_face_unlock();
     kw_objects_end(gone);
     kw_engine_logout(kw_library()->engine, slot->index);

@@ -66,8 +66,10 @@ KW_MUST_USE struct kw_rv kw_session_validation(struct kw_session *s, CK_ULONG ty
 /* C_GenerateRandom from the backing token; at most 1 MiB. */
 KW_MUST_USE struct kw_rv kw_session_random(struct kw_session *s, CK_BYTE *out, CK_ULONG len);
 
-/* CKR_USER_NOT_LOGGED_IN unless the slot is logged in. Takes the face's lock. */
-KW_MUST_USE struct kw_rv kw_session_require_login(const struct kw_session *s);
+/* A call that makes a data key comes and goes; `persistent`: a logout waits for it, because without the login nobody could destroy a key that its
+ * caller cannot be given any more. CKR_USER_NOT_LOGGED_IN; CKR_SESSION_READ_ONLY: `persistent` in a session that is. Takes the face's lock. */
+KW_MUST_USE struct kw_rv kw_session_begin_making(struct kw_session *s, bool persistent);
+void kw_session_end_making(struct kw_session *s, bool persistent);
 
 /* Forgets a search. The face's lock is held. */
 void kw_session_end_find_locked(struct kw_session *s);

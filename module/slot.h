@@ -20,6 +20,7 @@ struct kw_slot {
     char serial[17];
     bool logged_in;
     bool busy; /* a login, logout or last close is under way */
+    unsigned makers; /* calls that make a persistent data key: a logout waits for them */
     CK_ULONG sessions;
     CK_ULONG rw_sessions;
     uint64_t readings; /* of the token, for kw_object.seen */

@@ -185,9 +185,11 @@ static struct kw_rv unwrap_key(struct kw_session *s, const struct kw_scheme *sch
     struct kw_dek_request request;
     struct kw_object_view cmk;
     cmk.object = NULL;
+    bool making = false;
     struct kw_rv r = kw_policy_data_key(&of, template.items, template.count, &request);
-    if (kw_ok(r) && request.spec.token && !s->rw) {
-        r = KW_FAIL(CKR_SESSION_READ_ONLY, "a token object needs a read/write session");
+    if (kw_ok(r) && request.spec.token) {
+        r = kw_session_begin_making(s, true);
+        making = kw_ok(r);
     }
     if (kw_ok(r)) {
         r = lookup_as(s, wrapped->unwrapping, KW_FAIL(CKR_UNWRAPPING_KEY_HANDLE_INVALID, "there is no such unwrapping key"), &cmk);
@@ -198,6 +200,9 @@ static struct kw_rv unwrap_key(struct kw_session *s, const struct kw_scheme *sch
         if (kw_ok(r)) {
             r = kw_object_adopt(s, &dek, key);
         }
+    }
+    if (making) {
+        kw_session_end_making(s, true);
     }
     kw_object_put(&cmk);
     return r;
