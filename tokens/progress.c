@@ -1,8 +1,11 @@
 #include "progress.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
+
+static bool shown; /* a line, by the thread that the command began with */
 
 void progress_say(const char *format, ...)
 {
@@ -12,6 +15,7 @@ void progress_say(const char *format, ...)
     }
     va_start(args, format);
     (void)fputs("\r\033[K", stderr);
+    shown = true;
     (void)vfprintf(stderr, format, args);
     (void)fflush(stderr);
     va_end(args);
@@ -19,7 +23,8 @@ void progress_say(const char *format, ...)
 
 void progress_end(void)
 {
-    if (isatty(STDERR_FILENO) != 0) {
+    if (shown) {
+        shown = false;
         (void)fputs("\r\033[K", stderr);
         (void)fflush(stderr);
     }

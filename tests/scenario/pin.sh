@@ -58,6 +58,7 @@ hides "$pin" 'and is not shown'
 # shellcheck disable=SC2317 # exits calls it
 ask_to_rotate() { (sleep 0.5; cat "$work/typed"; sleep 1) | timeout 20 script -qec 'keyward rotate contoso' /dev/null; }
 exits 0 'a verb that changes the key and then shows it' ask_to_rotate
+hides $'\033' 'and erases no line that it has not shown'
 equal "$(grep -c 'PIN of token eu-1' "$work/output")" 1 'asks once'
 says 'version 2 +active' 'and shows what it did'
 finish
