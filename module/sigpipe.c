@@ -4,13 +4,19 @@
 #include <stdatomic.h>
 #include <time.h>
 
-/* The application has been seen to ignore SIGPIPE each time so far: one question of the system in place of the three below. */
+/* The application has been seen to ignore SIGPIPE each time so far: two questions of the system in place of what is done below. */
 static atomic_bool used_to_ignore = true;
 
 static bool is_ignored(void)
 {
     struct sigaction now;
     return sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+static bool is_blocked(void)
+{
+    sigset_t mask;
+    return pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0 && sigismember(&mask, SIGPIPE) == 1;
 }
 
 static sigset_t only_pipe(void)
@@ -31,8 +37,11 @@ void kw_sigpipe_hold(struct kw_sigpipe *s)
 {
     s->held = true;
     if (atomic_load_explicit(&used_to_ignore, memory_order_relaxed)) {
-        s->held = !is_ignored();
-        atomic_store_explicit(&used_to_ignore, !s->held, memory_order_relaxed);
+        if (is_ignored()) {
+            s->held = is_blocked(); /* Linux keeps a signal that is blocked, also while it is ignored */
+        } else {
+            atomic_store_explicit(&used_to_ignore, false, memory_order_relaxed);
+        }
     }
     if (s->held) {
         const sigset_t pipe = only_pipe();

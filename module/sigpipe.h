@@ -5,9 +5,9 @@
  * and release SIGPIPE is blocked in the calling thread; one that came meanwhile is taken away, one that was pending before stays pending, and
  * so does the mask. The application's disposition is never touched. No locks; pairs nest. (HSM-FACTS rule 11.)
  *
- * Where the application ignores SIGPIPE, as servers do, nothing is held: that is found out with one system call, and holding takes three. It is
- * asked each time, so it may change its mind between calls; once it did not ignore it, it is not asked again. (What of a signal that is both
- * ignored and blocked: POSIX, sigaction, leaves it open whether it stays pending.)
+ * Where the application ignores SIGPIPE and the thread does not block it, as in most servers, nothing is held: two system calls that only ask, in
+ * place of three or more. It is asked each time, so the application may change its mind between calls; once it did not ignore it, it is not asked
+ * again. One that ceases to ignore it while a call is inside gets what this call raises from then on.
  */
 #ifndef KW_SIGPIPE_H
 #define KW_SIGPIPE_H
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 
 struct kw_sigpipe {
-    bool held;     /* else the application ignores it, and the rest means nothing */
+    bool held;     /* else the application ignores it and the thread does not block it, and the rest means nothing */
     sigset_t mask; /* of the thread, before */
     bool pending;  /* one was pending before, because the application has blocked it */
 };
