@@ -16,7 +16,7 @@
 #include "slot.h"
 #include "vendor.h"
 
-enum { FINALIZE_WAIT_MS = 10000, EXIT_WAIT_MS = 2000 };
+enum { FINALIZE_WAIT_MS = 10000, EXIT_WAIT_MS = 2000, FORK_WAIT_MS = 1000, LOCK_STEP_US = 500 };
 
 enum state { OFF, STARTING, ON, STOPPING };
 
@@ -28,6 +28,7 @@ static enum state state;
 static unsigned inside;
 static struct kw_library *library;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local bool fork_holds; /* this thread forks, and has the lock */
 
 void kw_face_lock(void)
 {
@@ -39,16 +40,32 @@ void kw_face_unlock(void)
     pthread_mutex_unlock(&face_lock);
 }
 
+/* A handler of SIGSEGV may exit or fork while its own thread holds the lock: when a bad pointer of the caller was written to. That is not
+ * waited for without end. */
+static bool lock_for_a_while(long ms)
+{
+    const struct timespec until = kw_clock_in(ms);
+    while (pthread_mutex_trylock(&face_lock) != 0) { /* ThreadSanitizer does not know pthread_mutex_clocklock */
+        if (kw_clock_is_past(&until)) {
+            return false;
+        }
+        (void)usleep(LOCK_STEP_US);
+    }
+    return true;
+}
+
 /* The vendors first: who is inside one may need the face's lock to get out. */
 static void fork_prepare(void)
 {
     kw_vendor_fork_prepare();
-    kw_face_lock();
+    fork_holds = lock_for_a_while(FORK_WAIT_MS);
 }
 
 static void fork_parent(void)
 {
-    kw_face_unlock();
+    if (fork_holds) {
+        kw_face_unlock();
+    }
     kw_vendor_fork_parent();
 }
 
@@ -72,7 +89,9 @@ static void fork_child(void)
  * is waited for. Nothing is freed; the kernel does that. */
 static void exit_now(void)
 {
-    kw_face_lock();
+    if (!lock_for_a_while(EXIT_WAIT_MS)) {
+        return;
+    }
     if (state == ON) {
         struct timespec until = kw_clock_in(EXIT_WAIT_MS);
         state = STOPPING;

@@ -332,15 +332,21 @@ struct kw_rv kw_object_destroy_locked(struct kw_session *s, CK_OBJECT_HANDLE han
     return KW_OK;
 }
 
-struct kw_rv kw_object_size_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size)
+struct kw_rv kw_object_size(const struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size)
 {
     struct kw_rv r;
+    CK_ULONG bytes = 0;
     if (size == NULL) {
         return KW_FAIL(CKR_ARGUMENTS_BAD, "there is no place for the size");
     }
+    kw_face_lock();
     const struct kw_object *o = find_locked(s, handle, &r);
     if (o != NULL) {
-        *size = o->kind == KW_OBJECT_CMK ? o->version.bits / 8 : o->dek.spec.len;
+        bytes = o->kind == KW_OBJECT_CMK ? o->version.bits / 8 : o->dek.spec.len;
+    }
+    kw_face_unlock();
+    if (kw_ok(r)) {
+        *size = bytes;
     }
     return r;
 }

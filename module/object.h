@@ -40,10 +40,10 @@ KW_MUST_USE struct kw_rv kw_object_generate(struct kw_session *s, const CK_MECHA
                                             CK_ULONG count, CK_OBJECT_HANDLE *out);
 KW_MUST_USE struct kw_rv kw_object_set(struct kw_session *s, CK_OBJECT_HANDLE handle, const CK_ATTRIBUTE *template,
                                        CK_ULONG count);
+KW_MUST_USE struct kw_rv kw_object_size(const struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size);
 
 /* The face's lock is held, and given up while the backing token is asked: for what is in its home. */
 KW_MUST_USE struct kw_rv kw_object_destroy_locked(struct kw_session *s, CK_OBJECT_HANDLE handle);
-KW_MUST_USE struct kw_rv kw_object_size_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ULONG *size);
 KW_MUST_USE struct kw_rv kw_object_get_locked(struct kw_session *s, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE *template, CK_ULONG count);
 
 /* What an object was when it was looked up, and the reference that keeps its value, if it has one here. */

@@ -12,6 +12,10 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -232,6 +236,52 @@ static void exit_while_threads_work_is_survived(void)
     CHECK(good == 10, "exit while other threads are in the module");
 }
 
+static sigjmp_buf after_crash;
+
+static void crash(int number)
+{
+    (void)number;
+    siglongjmp(after_crash, 1);
+}
+
+static int fork_and_wait(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+/* As handlers of crashes do: fork for who takes the traces, then exit. The crash is in the module, at a pointer of the caller's. */
+static int leave_after_a_crash(void *arg)
+{
+    CK_ULONG size = 0;
+    void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CK_ATTRIBUTE label = {CKA_LABEL, nowhere, 4096};
+    (void)arg;
+    STEP(nowhere != MAP_FAILED && signal(SIGSEGV, crash) != SIG_ERR && p11->C_Initialize(NULL) == CKR_OK);
+    CK_SESSION_HANDLE session = caller_enter(world, "alpha");
+    CK_OBJECT_HANDLE cmk = caller_cmk(world, session);
+    if (sigsetjmp(after_crash, 1) == 0) {
+        (void)p11->C_GetObjectSize(session, cmk, nowhere);
+        return __LINE__;
+    }
+    STEP(p11->C_GetObjectSize(session, cmk, &size) == CKR_OK && size == 32);
+    if (sigsetjmp(after_crash, 1) == 0) {
+        (void)p11->C_GetAttributeValue(session, cmk, &label, 1);
+        return __LINE__;
+    }
+    STEP(fork_and_wait() == 0);
+    return 0;
+}
+
+static void a_crash_at_a_pointer_of_the_caller_is_no_hang(void)
+{
+    CHECK(chapter_in_valgrind() || child_run_to_exit(leave_after_a_crash, NULL, PATIENCE / 2), "G6: the process forks and exits");
+}
+
 /* OpenSSL's engine. */
 
 static ENGINE *load_engine(bool everything)
@@ -360,6 +410,7 @@ int main(int argc, char **argv)
         {"unloading in use is survived", unloading_in_use_is_survived},
         {"exit without C_Finalize is survived", exit_without_C_Finalize_is_survived},
         {"exit while threads work is survived", exit_while_threads_work_is_survived},
+        {"a crash at a pointer of the caller is no hang", a_crash_at_a_pointer_of_the_caller_is_no_hang},
         {"the default engine may be Keyward itself", the_default_engine_may_be_keyward_itself},
         {"the engine may come by configuration", the_engine_may_come_by_configuration},
         {"the errors of OpenSSL are the application's", the_errors_of_OpenSSL_are_the_applications},
