@@ -111,6 +111,7 @@ static CK_SLOT_ID *list_slots(const CK_FUNCTION_LIST *f, CK_SLOT_ID few[SLOTS_FE
     CK_SLOT_ID *list = few;
     *many = NULL;
     *count = room;
+    memset(few, 0xff, SLOTS_FEW * sizeof *few); /* a module may count more than it gives: none of these is a slot */
     *rv = f->C_GetSlotList(CK_TRUE, list, count);
     if (*rv == CKR_BUFFER_TOO_SMALL) {
         *rv = f->C_GetSlotList(CK_TRUE, NULL, count);
@@ -124,6 +125,7 @@ static CK_SLOT_ID *list_slots(const CK_FUNCTION_LIST *f, CK_SLOT_ID few[SLOTS_FE
             *rv = CKR_HOST_MEMORY;
             return NULL;
         }
+        memset(list, 0xff, room * sizeof *list);
         *rv = f->C_GetSlotList(CK_TRUE, list, count);
     }
     *count = *rv != CKR_OK ? 0 : *count < room ? *count : room; /* some say how many there are and give fewer */

@@ -363,7 +363,7 @@ static struct kw_rv find_handles(struct kw_lease *lease, const char *label, CK_O
     CK_ULONG got = 0;
     *count = 0;
     do {
-        CK_OBJECT_HANDLE batch[FIND_BATCH];
+        CK_OBJECT_HANDLE batch[FIND_BATCH] = {0}; /* a token may count more than it gives */
         got = 0;
         r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, batch, FIND_BATCH, &got), "C_FindObjects");
         got = got < FIND_BATCH ? got : FIND_BATCH;

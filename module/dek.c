@@ -350,7 +350,7 @@ static struct kw_rv search(struct kw_lease *lease, struct kw_template *t, batch_
     CK_ULONG got = 0;
     bool more = true;
     do {
-        CK_OBJECT_HANDLE handles[FIND_BATCH];
+        CK_OBJECT_HANDLE handles[FIND_BATCH] = {0}; /* a token may count more than it gives */
         got = 0;
         r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, handles, FIND_BATCH, &got), "C_FindObjects");
         if (kw_ok(r) && got > 0) {

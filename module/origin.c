@@ -32,6 +32,7 @@ static struct kw_rv find(struct kw_lease *lease, const struct kw_dek_owner *owne
         return r;
     }
     *count = 0;
+    memset(found, 0, FOUND_MAX * sizeof *found); /* a token may count more than it gives */
     r = kw_lease_check(lease, lease->call->C_FindObjects(lease->session, found, FOUND_MAX, count), "C_FindObjects");
     (void)lease->call->C_FindObjectsFinal(lease->session);
     *count = *count > FOUND_MAX ? FOUND_MAX : *count;

@@ -56,7 +56,7 @@ struct kw_rv kw_transfer_find(struct kw_lease *lease, const char *label,
 {
     char text[TRANSPORT_LABEL_MAX];
     struct kw_template t = {0};
-    CK_OBJECT_HANDLE keys[2];
+    CK_OBJECT_HANDLE keys[2] = {0};
     CK_ULONG count = 0;
     memset(out, 0, sizeof *out);
     kw_template_ulong(&t, CKA_CLASS, CKO_PRIVATE_KEY);
