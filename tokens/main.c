@@ -67,7 +67,12 @@ static void report(void *data, const char *sentence)
 static bool open_command(struct command *c, bool bare)
 {
     /* Only what the command itself cannot tell: what keeps a token from being used. */
-    if (setenv("KEYWARD_LOG_LEVEL", "error", 0) != 0 || !kw_ok(kw_log_open("stderr"))) {
+    if (setenv("KEYWARD_LOG_LEVEL", "error", 0) != 0) {
+        command_say("memory is short");
+        return false;
+    }
+    if (!kw_ok(kw_log_open("stderr"))) {
+        command_say("the log that KEYWARD_LOG names cannot be used; name stderr, syslog, none, or file:/PATH of a regular file that this user may write");
         return false;
     }
     if (bare) {

@@ -16,6 +16,9 @@ static const char is_empty[] = "";
 /* NULL, or why there is none; `is_empty` when there is nothing at all. */
 static const char *find(const struct rewriter *r, const unsigned char *line, size_t len, struct found *f)
 {
+    if (len == 0) {
+        return is_empty; /* in every column */
+    }
     const char *why = column_find(&r->column, line, len, &f->span);
     if (why != NULL) {
         return why;

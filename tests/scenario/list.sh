@@ -38,6 +38,9 @@ equal "$(jq -c '.[0].versions | map({version, state, type, fingerprint, tokens})
 keyward --config "$work/geo.conf" list --json 2>/dev/null | jq -r '.[0].geo' >"$work/output"
 says '^eu$' 'another configuration, with a geo, shows it'
 
+exits 1 'a log that cannot be opened' env KEYWARD_LOG=file:/nowhere/log keyward list
+says '^keyward: the log that KEYWARD_LOG names cannot be used' 'is told'
+
 mv "$work/tokens" "$work/away"
 mkdir "$work/tokens"
 exits 1 'with the tokens gone keyward list fails' keyward list

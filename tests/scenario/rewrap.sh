@@ -122,14 +122,14 @@ newhex=$(printf %s "$new" | base64 -d | od -An -v -tx1 | tr -d ' \n')
 {
     printf 'id,note,wrapped-key\n'
     printf '1,"a, with ""quotes""",%s\n' "$old"
-    printf '2,,"%s"\n3,x,\n' "$old"
+    printf '2,,"%s"\n3,x,\n\n' "$old"
     printf '4,x,\\x%s\n5,x,0x%s\n' "$hex" "$(printf %s "$hex" | tr a-f A-F)"
     printf '6,%s,%s,%s\n' "$old" "$(printf %s "$old" | tr -d = | tr '+/' '-_')" "$old"
 } >in
 {
     printf 'id,note,wrapped-key\n'
     printf '1,"a, with ""quotes""",%s\n' "$new"
-    printf '2,,"%s"\n3,x,\n' "$new"
+    printf '2,,"%s"\n3,x,\n\n' "$new"
     printf '4,x,\\x%s\n5,x,0x%s\n' "$newhex" "$(printf %s "$newhex" | tr a-f A-F)"
     printf '6,%s,%s,%s\n' "$old" "$(printf %s "$new" | tr -d = | tr '+/' '-_')" "$old"
 } >want
