@@ -49,14 +49,15 @@ exits 1 'no PIN source and no terminal' keyward list </dev/null
 says 'PIN' 'is told'
 equal "$(logins)" 0 'and nothing goes to the token'
 printf '%s\n' "$pin" >"$work/typed"
+first=${KW_VALGRIND:+12} # seconds before it is typed: the question is there by then
 # shellcheck disable=SC2317 # exits calls it
-ask() { (sleep 0.5; cat "$work/typed"; sleep 0.5) | timeout 20 script -qec 'keyward list' /dev/null; }
+ask() { (sleep "${first:-0.5}"; cat "$work/typed"; sleep 0.5) | timeout 60 script -qec 'keyward list' /dev/null; }
 exits 0 'a terminal: the PIN is asked for' ask
 says 'PIN of token eu-1' 'with the name of the token'
 says 'version 1 +active' 'and logs in'
 hides "$pin" 'and is not shown'
 # shellcheck disable=SC2317 # exits calls it
-ask_to_rotate() { (sleep 0.5; cat "$work/typed"; sleep 1) | timeout 20 script -qec 'keyward rotate contoso' /dev/null; }
+ask_to_rotate() { (sleep "${first:-0.5}"; cat "$work/typed"; sleep 1) | timeout 60 script -qec 'keyward rotate contoso' /dev/null; }
 exits 0 'a verb that changes the key and then shows it' ask_to_rotate
 hides $'\033' 'and erases no line that it has not shown'
 equal "$(grep -c 'PIN of token eu-1' "$work/output")" 1 'asks once'
