@@ -1,7 +1,6 @@
 #include "agent.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,9 +200,6 @@ void agent_serve(const struct settings *settings)
 {
     struct agent agent = {.settings = settings, .side = &settings->side[settings->role]};
     struct agent_request request;
-    if (!settings->heed_sigpipe) {
-        (void)signal(SIGPIPE, SIG_IGN);
-    }
     while (recv(AGENT_SOCKET, &request, sizeof request, 0) == (ssize_t)sizeof request) {
         struct agent_reply reply = {0};
         obey(&agent, &request, &reply);

@@ -23,7 +23,6 @@ enum {
     OPT_MAKE_KEYS,
     OPT_MAKE_ENVELOPES,
     OPT_ENVELOPE,
-    OPT_HEED_SIGPIPE,
     OPT_ROLE,
     OPT_HELP
 };
@@ -46,7 +45,6 @@ static const struct option options[] = {
     {"make-keys", required_argument, NULL, OPT_MAKE_KEYS},
     {"make-envelopes", required_argument, NULL, OPT_MAKE_ENVELOPES},
     {"envelope", no_argument, NULL, OPT_ENVELOPE},
-    {"heed-sigpipe", no_argument, NULL, OPT_HEED_SIGPIPE},
     {"role", required_argument, NULL, OPT_ROLE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -62,7 +60,6 @@ static const char help[] =
     "  --renew N                fresh processes every N rounds (10)\n"
     "  --jobs LIST              of wrap,unwrap,generate,envelope-unwrap,envelope-wrap,start,memory (all), loop and held\n"
     "  --envelope               the Keyward side's envelope jobs make envelopes, not RFC 3394\n"
-    "  --heed-sigpipe           leave SIGPIPE alone; else both sides ignore it, as brokers do\n"
     "  --memory-env NAME=VALUE  environment of the memory job, both sides\n"
     "  --json FILE              write the results there as well\n"
     "  --check                  exit 1 when a target is missed\n"
@@ -176,9 +173,6 @@ static void take_run(int option, const char *value, struct settings *settings)
         break;
     case OPT_ENVELOPE:
         settings->envelope = true;
-        break;
-    case OPT_HEED_SIGPIPE:
-        settings->heed_sigpipe = true;
         break;
     case OPT_ROLE:
         settings->role = parse_role(value);

@@ -38,7 +38,6 @@ struct settings {
     bool envelope;      /* the Keyward side's envelope jobs use CKM_KEYWARD_ENVELOPE */
     unsigned make_keys; /* create so many CMKs in the direct side's token, then stop */
     unsigned make_envelopes; /* print so many envelopes of the Keyward side, then stop */
-    bool heed_sigpipe;  /* both sides leave SIGPIPE alone; else they ignore it */
     int role;           /* SIDES in the coordinator, the side in an agent */
 };
 

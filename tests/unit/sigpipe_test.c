@@ -45,65 +45,6 @@ static void block(int how)
     (void)pthread_sigmask(how, &pipe_only, NULL);
 }
 
-/* Linux keeps a signal that is blocked, also while it is ignored: it would be there when the application handles it again. */
-static void none_is_left_to_who_ignores_and_blocks_it(void)
-{
-    struct kw_sigpipe s;
-    called = 0;
-    (void)signal(SIGPIPE, SIG_IGN);
-    block(SIG_BLOCK);
-    kw_sigpipe_hold(&s);
-    break_pipe();
-    kw_sigpipe_release(&s);
-    CU_ASSERT_FALSE(is_pending());
-    CU_ASSERT(is_blocked());
-    CU_ASSERT(raise(SIGPIPE) == 0);
-    kw_sigpipe_hold(&s);
-    break_pipe();
-    kw_sigpipe_release(&s);
-    CU_ASSERT(is_pending()); /* the application's own */
-    (void)signal(SIGPIPE, SIG_IGN); /* takes it away */
-    block(SIG_UNBLOCK);
-    CU_ASSERT_EQUAL(called, 0);
-}
-
-/* Before all that follow: from the first time on that the application does not ignore it, it is not asked any more. */
-static void nothing_is_held_while_it_is_ignored(void)
-{
-    struct kw_sigpipe s;
-    called = 0;
-    (void)signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; i < 2; i++) {
-        kw_sigpipe_hold(&s);
-        CU_ASSERT_FALSE(is_blocked());
-        break_pipe();
-        kw_sigpipe_release(&s);
-        CU_ASSERT_FALSE(is_blocked());
-    }
-    (void)signal(SIGPIPE, count);
-    for (int i = 0; i < 2; i++) { /* and then, whatever it does, it is held */
-        kw_sigpipe_hold(&s);
-        CU_ASSERT(is_blocked());
-        break_pipe();
-        kw_sigpipe_release(&s);
-        CU_ASSERT_FALSE(is_blocked());
-        (void)signal(SIGPIPE, i == 0 ? SIG_IGN : count);
-    }
-    CU_ASSERT_EQUAL(called, 0);
-}
-
-static void one_that_is_held_stays_so(void)
-{
-    struct kw_sigpipe s;
-    called = 0;
-    kw_sigpipe_hold(&s);
-    (void)signal(SIGPIPE, SIG_IGN); /* another thread does this meanwhile */
-    kw_sigpipe_release(&s);
-    CU_ASSERT_FALSE(is_blocked());
-    (void)signal(SIGPIPE, count);
-    CU_ASSERT_EQUAL(called, 0);
-}
-
 static void the_handler_is_not_called(void)
 {
     struct kw_sigpipe s;
@@ -166,9 +107,6 @@ static void pairs_nest(void)
 int main(void)
 {
     static CU_TestInfo tests[] = {
-        {"none is left to who ignores and blocks it", none_is_left_to_who_ignores_and_blocks_it},
-        {"nothing is held while the application ignores it", nothing_is_held_while_it_is_ignored},
-        {"the mask comes back when it begins to", one_that_is_held_stays_so},
         {"the application's handler is not called", the_handler_is_not_called},
         {"none is left to who has blocked it", none_is_left_to_who_has_blocked_it},
         {"one that was pending before stays", a_pending_one_stays},
