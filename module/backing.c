@@ -446,6 +446,21 @@ static CK_RV open_session_locked(struct kw_backing *b, const CK_FUNCTION_LIST *f
     return rv;
 }
 
+/* The session that this thread had last: its processor still knows what the vendor keeps of it. */
+static _Thread_local CK_SESSION_HANDLE last_session;
+
+/* An idle session, the thread's last one if it is there. The lock is held; there is one. */
+static CK_SESSION_HANDLE take_idle_locked(struct kw_backing *b)
+{
+    unsigned at = b->idle - 1;
+    for (unsigned i = 0; i < b->idle; i++) {
+        at = b->pool[i] == last_session ? i : at;
+    }
+    last_session = b->pool[at];
+    b->pool[at] = b->pool[--b->idle];
+    return last_session;
+}
+
 /* A session: an idle one, a new one, or one that somebody gives back within config->wait_ms. A token that gives no more has a limit of its own
  * below ours: then, too, one of those that are open is waited for, but not when the connection is over: its end waits until nobody is inside the
  * vendor. The lock is held; given up meanwhile. */
@@ -465,7 +480,7 @@ static struct kw_rv take_in_turn_locked(struct kw_backing *b, struct kw_queue_pl
             return KW_FAIL(CKR_DEVICE_ERROR, "the connection to the backing token was given up meanwhile");
         }
         if (b->idle > 0) {
-            *session = b->pool[--b->idle];
+            *session = take_idle_locked(b);
             return KW_OK;
         }
         CK_RV rv = open_session_locked(b, f, session);
