@@ -8,7 +8,7 @@
 #include "functions.def"
 #undef KW_FUNCTION
 
-enum gate { ALWAYS, LIBRARY, SESSION, REFUSED, REFUSED_SLOT, PARALLEL };
+enum gate { ALWAYS, LIBRARY, SESSION, LOCKED, REFUSED, REFUSED_SLOT, PARALLEL };
 
 struct row {
     const char *name;
