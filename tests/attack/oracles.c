@@ -396,6 +396,8 @@ enum verdict attack_manger_here(struct scene *s)
         scene_need(s, cipher_rsa(rsa.modulus, CIPHER_RAW, plain, sizeof plain, blob.bytes), "RSA");
         send(&q, &blob);
     }
+    memset(blob.bytes, 0xff, blob.len); /* not below the modulus, which of the random ones some are or none, as the modulus is */
+    send(&q, &blob);
     send_random(&q, CIPHER_RSA_BYTES, RANDOMS);
     scene_note(s, "%u bad blobs: one code and one count of calls (%lu)", q.count, sum(&q.first));
     return q.told ? SUCCEEDS : REFUSED;
