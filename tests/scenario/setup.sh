@@ -35,14 +35,13 @@ watched() {
     mkdir -p "$work/valgrind/found"
     [ "${1#"$build"/}" = "$1" ] || leaks=full
     # shellcheck disable=SC2016 # for the script
-    printf '#!/bin/sh\nexec valgrind -q --error-exitcode=99 --leak-check=%s --show-leak-kinds=definite --errors-for-leak-kinds=definite \
-        --num-callers=20 --suppressions=%s --log-file=%s/found/%%p %s "$@"\n' \
-        $leaks "$root/tests/valgrind.supp" "$work/valgrind" "$1" >"$work/valgrind/${1##*/}"
+    printf '#!/bin/sh\nexec %s --leak-check=%s --log-file=%s/found/%%p %s "$@"\n' \
+        "$root/tests/valgrind" $leaks "$work/valgrind" "$1" >"$work/valgrind/${1##*/}"
     chmod 700 "$work/valgrind/${1##*/}"
     echo "$work/valgrind/${1##*/}"
 }
-PATH=$(dirname "$(watched "$build/tokens/keyward")"):$PATH
 PATH=$(dirname "$(watched "$(command -v pkcs11-tool)")"):$PATH
+PATH=$(dirname "$(watched "$build/tokens/keyward")"):$PATH # in front: not one that is installed
 
 # make_token NAME: a SoftHSM token with that label and the PIN $pin, and the PIN file $work/NAME.pin.
 make_token() {
