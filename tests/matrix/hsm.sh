@@ -73,7 +73,7 @@ up_opencryptoki() {
     chgrp -R pkcs11 /run/opencryptoki /run/lock/opencryptoki "$work/lib/swtok"
     pkcsslotd || return
     # shellcheck disable=SC2016 # a shell of the contract expands it
-    export CONTRACT_DOWN='kill -s "${CONTRACT_SIGNAL:-TERM}" "$(cat /run/pkcsslotd.pid)"' CONTRACT_UP='rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket; pkcsslotd'
+    export CONTRACT_DOWN='kill -s "${CONTRACT_SIGNAL:-TERM}" "$(cat /run/pkcsslotd.pid)"' CONTRACT_UP='rm -f /run/pkcsslotd.pid /run/pkcsslotd.socket; pkcsslotd && timeout 5 sh -c "until [ -s /run/pkcsslotd.pid ]; do sleep 0.01; done"' # which the next DOWN needs
     echo eu-1 | pkcsconf -I -c 0 -S 87654321 >/dev/null &&
         pkcsconf -P -c 0 -S 87654321 -n 12345678 && pkcsconf -u -c 0 -S 12345678 -n "$pin" && profile opencryptoki
 }
